@@ -1,0 +1,149 @@
+"""SQLAlchemy as every service uses it: SQLite with real transactions by default, PostgreSQL by `DATABASE_URI`.
+
+SQLite's recipe: WAL, so that readers never wait for the writer; `BEGIN IMMEDIATE` for whatever may write, because a
+transaction that reads first and writes later fails at once when somebody else wrote in between; foreign keys on.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from flask import Flask, current_app, g, has_request_context, request
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shopkit.errors import NotFound
+
+BUSY_TIMEOUT_MS = 5000
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_CONSTRAINT_NAMES = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """A moment, aware and in UTC on both databases; SQLite itself knows no time zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Created:
+    """Mixin: when the row came to be."""
+
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, sort_order=100)
+
+
+def new_database(*, durable: bool = False) -> SQLAlchemy:
+    """A database of one service's own: its tables are known to no other service's.
+
+    :param durable: a commit survives a power cut too (`synchronous=FULL`), for where money or stock is written;
+        otherwise it survives the end of the process only, and the database is never damaged.
+    """
+
+    class Base(DeclarativeBase):
+        metadata = sa.MetaData(naming_convention=_CONSTRAINT_NAMES)
+
+    db = SQLAlchemy(model_class=Base)
+    db.metadata.info["durable"] = durable
+    return db
+
+
+def init_app(app: Flask, db: SQLAlchemy, uri: str) -> None:
+    app.config["SQLALCHEMY_DATABASE_URI"] = uri
+    if not uri.startswith("sqlite"):
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 3}}
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            _make_sqlite_transactional(db.engine, "FULL" if db.metadata.info["durable"] else "NORMAL")
+    _init_migrations(app, db)
+
+
+def reads_only(view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a view that only reads though its method is POST, so that it does not queue with the writers."""
+
+    @wraps(view)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> R:
+        g.reads_only = True
+        return view(*args, **kwargs)
+
+    return reading
+
+
+def fetch_or_404(model: type[R], row_id: int, **conditions: Any) -> R:
+    """The row with this id that meets the conditions (`user_id=…`).
+
+    :raise NotFound: there is none; somebody else's is none.
+    """
+    session = current_app.extensions["sqlalchemy"].session
+    row: R | None = session.scalar(sa.select(model).filter_by(id=row_id, **conditions))
+    if row is None:
+        raise NotFound(f"There is no {_in_words(model)} {row_id}.")
+    return row
+
+
+def _in_words(model: type[Any]) -> str:
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in model.__name__).strip()
+
+
+def ping(db: SQLAlchemy) -> None:
+    db.session.execute(sa.text("SELECT 1"))
+
+
+def _may_write() -> bool:
+    """Whether the transaction that now begins may write: everything but the reading of a request."""
+    return not has_request_context() or not (request.method in _SAFE_METHODS or "reads_only" in g)
+
+
+def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # sqlite3 stops beginning transactions by itself; _begin does
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if _may_write() else "BEGIN")
+
+
+def _init_migrations(app: Flask, db: SQLAlchemy) -> None:
+    """One Alembic environment for all services, in the kit; a service's own folder holds its revisions only."""
+    migrate = Migrate(app, db, directory=str(Path(__file__).parent / "migrations"))
+
+    @migrate.configure
+    def _revisions_of_the_service(config: Any) -> Any:
+        config.set_main_option("version_locations", str(Path(app.root_path) / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+        return config

@@ -1,0 +1,175 @@
+"""What can go wrong, and the one place that turns it into an answer.
+
+ShopError
+ ├─ BadRequest        400  the body or the query cannot be read
+ ├─ NotSignedIn       401  no token, or one that does not hold
+ ├─ PaymentRequired   402  the payment was declined
+ ├─ NotAllowed        403  signed in, but this is for others
+ ├─ NotFound          404  absent, or not yours
+ ├─ Conflict          409  not possible in the present state
+ ├─ Invalid           422  fields that do not validate
+ ├─ UpstreamFailed    502  another service failed or is away
+ ├─ Unavailable       503  this service cannot work at the moment
+ └─ UpstreamTimeout   504  another service is too slow
+
+Every error is answered as `application/problem+json` (RFC 9457), Werkzeug's own (404, 405, 413, 415, 500) included.
+"""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, current_app
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from shopkit.logs import request_id
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ShopError(Exception):
+    """Something a client is told about: `message` is a sentence for people, `extra` members for programs."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "internal_error"
+    headers: dict[str, str] = {}
+
+    def __init__(self, message: str, *, code: str | None = None, **extra: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.extra = extra
+
+
+class BadRequest(ShopError):
+    status = HTTPStatus.BAD_REQUEST
+    code = "bad_request"
+
+
+class NotSignedIn(ShopError):
+    status = HTTPStatus.UNAUTHORIZED
+    code = "not_signed_in"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class PaymentRequired(ShopError):
+    status = HTTPStatus.PAYMENT_REQUIRED
+    code = "payment_required"
+
+
+class NotAllowed(ShopError):
+    status = HTTPStatus.FORBIDDEN
+    code = "not_allowed"
+
+
+class NotFound(ShopError):
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
+
+
+class Conflict(ShopError):
+    status = HTTPStatus.CONFLICT
+    code = "conflict"
+
+
+class Invalid(ShopError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "invalid"
+
+    @classmethod
+    def field(cls, name: str, message: str) -> "Invalid":
+        return cls(f"{name}: {message}", errors=[{"field": name, "message": message}])
+
+
+class UpstreamFailed(ShopError):
+    status = HTTPStatus.BAD_GATEWAY
+    code = "upstream_failed"
+
+
+class Unavailable(ShopError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "unavailable"
+    headers = {"Retry-After": "5"}
+
+
+class UpstreamTimeout(ShopError):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    code = "upstream_timeout"
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """The shape of every error, for the API document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    error: str
+    errors: list[FieldError] | None = None
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(ShopError, _answer)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(OperationalError, _answer_database)
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
+    """Build the one error body; `error` repeats `detail` for clients that show a single line."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id(),
+        "error": detail,
+        **extra,
+    }
+    return current_app.response_class(
+        current_app.json.dumps(body), status, {**(headers or {}), "Content-Type": PROBLEM_JSON}
+    )
+
+
+def invalid_fields(error: ValidationError) -> Response:
+    """Turn pydantic's findings into `Invalid`; flask-openapi3 calls this for bodies, queries and paths."""
+    found = [
+        {"field": ".".join(map(str, each["loc"])) or "body", "message": each["msg"].removeprefix("Value error, ")}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    sentence = "; ".join(f"{each['field']}: {each['message']}" for each in found)
+    raise Invalid(sentence, errors=found) from error
+
+
+def _answer(error: ShopError) -> Response:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s: %s", error.code, error.message, exc_info=error.__cause__)
+    return problem(error.status, error.code, error.message, error.headers, **error.extra)
+
+
+def _answer_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    headers = {
+        name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")
+    }
+    code = HTTPStatus(status).name.lower()
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return problem(status, ShopError.code, "Something went wrong on our side.", headers)
+    return problem(status, code, error.description or HTTPStatus(status).phrase, headers)
+
+
+def _answer_database(error: OperationalError) -> Response:
+    logger.error("the database does not work", exc_info=error)
+    busy = Unavailable("The database is not available at the moment; try again.")
+    return problem(busy.status, busy.code, busy.message, busy.headers)

@@ -1,0 +1,67 @@
+"""How gunicorn serves a service: threads, behind pooled clients. `gunicorn -c python:shopkit.gunicorn_conf app:app`
+
+The app is loaded once, before the workers are forked, and frozen, so that they share its memory.
+"""
+
+import gc
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dotenv import load_dotenv
+
+from shopkit import logs
+
+load_dotenv(Path(".env"))
+
+name = Path.cwd().name
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ['PORT']}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+threads = 8
+keepalive = 75  # longer than any client keeps an idle connection, so that it is the client who closes
+graceful_timeout = 5
+preload_app = True
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a heartbeat must not wait for a disk
+
+if workers > 1:
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="shop-metrics-"))
+
+logconfig_dict = logs.config(name)
+logs.set_up(name)
+
+
+def on_starting(server: Any) -> None:
+    """Prepare the database, in a process of its own: what that needs is not kept in memory afterwards."""
+    if not Path("migrations").is_dir():
+        return
+    pid = os.fork()
+    if pid == 0:
+        _prepare_and_exit()
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+        raise SystemExit(f"{name}: the database could not be prepared; the reason stands above.")
+
+
+def when_ready(server: Any) -> None:
+    gc.collect()
+    gc.freeze()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)
+
+
+def _prepare_and_exit() -> None:
+    from shopkit.prepare import main
+
+    try:
+        main()
+    except BaseException:
+        logs.logger.exception("preparing the database failed")
+        os._exit(1)
+    os._exit(0)

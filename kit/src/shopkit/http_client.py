@@ -1,0 +1,128 @@
+"""Calls to the other services: pooled connections, always a time-out, every failure with a meaning."""
+
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import requests
+from flask import has_request_context, request
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.util.retry import Retry
+
+from shopkit.errors import Conflict, NotAllowed, NotFound, NotSignedIn, ShopError, UpstreamFailed, UpstreamTimeout
+from shopkit.logs import request_id
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 5.0
+POOL_SIZE = 32
+
+_SAME_HERE: dict[int, type[ShopError]] = {401: NotSignedIn, 403: NotAllowed, 404: NotFound, 409: Conflict}
+_OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id", "error"})
+
+
+class StaleRetry(Retry):
+    """Try again where nothing can have happened twice.
+
+    A connection that could not be set up: twice. A kept-alive connection that the other side had closed in the
+    meantime: twice, which is safe because whatever services ask of each other can be repeated. A time-out while
+    waiting for the answer, or an answer of any status: never.
+    """
+
+    def increment(self, *args: Any, **kwargs: Any) -> Retry:
+        error = kwargs.get("error")
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(*args, **kwargs)
+
+
+def new_session(adapter: BaseAdapter | None = None) -> requests.Session:
+    """A session for calls within the shop; `adapter` is the seam where tests put another network."""
+    session = requests.Session()
+    session.trust_env = False  # no proxies and no .netrc between services
+    retries = StaleRetry(total=3, connect=2, read=2, redirect=0, status=0, other=0, allowed_methods=None)
+    session.mount("http://", adapter or HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=retries))
+    return session
+
+
+class ServiceClient:
+    """One other service, called on behalf of whoever called us, or with a token of our own.
+
+    :param own_token: where to get a token of this service's account; without it the caller's travels on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        adapter: BaseAdapter | None = None,
+        own_token: Callable[[], str] | None = None,
+    ) -> None:
+        self.name = name
+        self._base_url = base_url.rstrip("/")
+        self._session = new_session(adapter)
+        self._own_token = own_token
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.call("GET", path, query=query)
+
+    def post(self, path: str, body: object | None = None) -> Any:
+        return self.call("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        return self.call("DELETE", path)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        token: str | None = None,
+        seconds: float = READ_SECONDS,
+    ) -> Any:
+        """The JSON of the answer, its numbers with a point as `Decimal`; None for an empty one.
+
+        :raise ShopError: 401, 403, 404 and 409 as the other service said them.
+        :raise UpstreamTimeout: no answer in time: it may or may not have happened.
+        :raise UpstreamFailed: the service is away, or answered anything else.
+        """
+        try:
+            answer = self._session.request(
+                method,
+                self._base_url + path,
+                params=query,
+                json=body,
+                headers=self._headers(token),
+                timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                allow_redirects=False,
+            )
+            return self._read(answer)
+        except requests.ReadTimeout as error:
+            raise UpstreamTimeout(f"The {self.name} did not answer in time.") from error
+        except requests.RequestException as error:
+            raise UpstreamFailed(f"The {self.name} is not available.") from error
+
+    def ping(self) -> None:
+        """Ask whether the service is alive, and do not wait long."""
+        self.call("GET", "/health/live", seconds=1.0)
+
+    def _headers(self, token: str | None) -> dict[str, str]:
+        headers = {"X-Request-ID": request_id()}
+        if token or self._own_token:
+            headers["Authorization"] = f"Bearer {token or self._own_token()}"  # type: ignore[misc]
+        elif has_request_context() and "Authorization" in request.headers:
+            headers["Authorization"] = request.headers["Authorization"]
+        return headers
+
+    def _read(self, answer: requests.Response) -> Any:
+        said = json.loads(answer.content, parse_float=Decimal) if answer.content else None
+        if answer.ok:
+            return said
+        same = _SAME_HERE.get(answer.status_code)
+        if same is None or self._own_token and same in (NotSignedIn, NotAllowed):
+            raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")
+        extra = {name: value for name, value in said.items() if name not in _OWN_MEMBERS}
+        raise same(said["detail"], code=said["code"], **extra)

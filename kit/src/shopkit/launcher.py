@@ -1,0 +1,57 @@
+"""Start several services under gunicorn, quickly and in little memory: what they share is imported once.
+
+    python -m shopkit.launcher services/auth-service=threads api-gateway=gevent …
+
+Each kind of server gets one warm process that imports the libraries and then forks a gunicorn for each service, so
+that they share those pages of memory. Pid files go to `.run/`, output to `logs/`, both in the current folder.
+"""
+
+import gc
+import os
+import sys
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+
+_WARM = ("shopkit.service", "shopkit.service_account", "shopkit.paging", "gunicorn.app.wsgiapp", "gunicorn.arbiter")
+_WORKERS = {"threads": "gunicorn.workers.gthread", "gevent": "gunicorn.workers.ggevent"}
+_SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
+
+
+def start(services: list[tuple[Path, str]]) -> None:
+    """Start each (folder, kind) and return; that they are ready is to be asked of them."""
+    for kind, family in groupby(sorted(services, key=lambda each: each[1]), key=lambda each: each[1]):
+        folders = [folder for folder, _ in family]
+        if os.fork() == 0:
+            _warm_up(kind)
+            for folder in folders:
+                if os.fork() == 0:
+                    _become_gunicorn(folder, kind)
+            os._exit(0)
+    for _ in {kind for _, kind in services}:
+        os.wait()
+
+
+def _warm_up(kind: str) -> None:
+    if kind == "gevent":
+        import_module("gevent.monkey").patch_all()
+    for module in (*_WARM, _WORKERS[kind]):
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+def _become_gunicorn(folder: Path, kind: str) -> None:
+    os.setsid()
+    pidfile = Path(".run", f"{folder.name}.pid").absolute()
+    log = os.open(Path("logs", f"{folder.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
+        os.dup2(log, descriptor)
+    os.chdir(folder)
+    sys.argv = ["gunicorn", "-c", f"python:{_SETTINGS[kind]}", "--pid", str(pidfile), "app:app"]
+    import_module("gunicorn.app.wsgiapp").run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    start([(Path(folder), kind) for folder, _, kind in (each.partition("=") for each in sys.argv[1:])])

@@ -1,0 +1,93 @@
+"""JSON lines on standard error: one a request, each with the request id that all services share."""
+
+import logging
+import logging.config
+import re
+import time
+import uuid
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, has_request_context, request
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_QUIET_PATHS = ("/health", "/metrics")
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+logger = logging.getLogger("shop.access")
+
+
+def request_id() -> str:
+    """The id of what is being worked on; a fresh one outside a request, so that calls to others can be traced too."""
+    if not _request_id.get():
+        _request_id.set(uuid.uuid4().hex)
+    return _request_id.get()
+
+
+class JsonFormatter(logging.Formatter):
+    """A log record as one line of JSON; what was passed as `extra={"fields": {…}}` stands beside the message."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self.service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "service": self.service,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": _request_id.get() or None,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+def config(service: str) -> dict[str, Any]:
+    """For `logging.config.dictConfig`: every logger's lines, gunicorn's too, through one JSON handler."""
+    # Our own line a request says more than gunicorn's; Alembic tells its whole life.
+    quiet = {"handlers": [], "propagate": True, "level": "WARNING"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter, "service": service}},
+        "handlers": {"standard error": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"level": "INFO", "handlers": ["standard error"]},
+        "loggers": {"gunicorn.error": {**quiet, "level": "INFO"}, "gunicorn.access": quiet, "alembic": quiet},
+    }
+
+
+def set_up(service: str) -> None:
+    logging.config.dictConfig(config(service))
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    sent = request.headers.get("X-Request-ID", "")
+    _request_id.set(sent if _SANE_ID.fullmatch(sent) else uuid.uuid4().hex)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-ID"] = request_id()
+    level = logging.DEBUG if request.path.startswith(_QUIET_PATHS) else logging.INFO
+    # The path, never the query: people paste secrets into queries.
+    fields = {
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "milliseconds": round((time.perf_counter() - g.started) * 1000, 1),
+        "user_id": g.user.id if has_request_context() and "user" in g else None,
+    }
+    logger.log(level, "%s %s %s", request.method, request.path, response.status_code, extra={"fields": fields})
+    return response

@@ -1,0 +1,56 @@
+"""Make the database of the service in this folder ready: migrate it, and fill it for a demonstration if asked to.
+
+`python -m shopkit.prepare` does so by hand; gunicorn does it before it takes requests. Several instances may start at
+once: one of them prepares, the others wait.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import sqlalchemy as sa
+from flask import Flask
+from flask_migrate import upgrade
+
+from shopkit import logs
+
+_LOCK = 0x5409  # any number, as long as every instance takes the same
+
+
+def prepare(app: Flask, *, seed: bool) -> None:
+    """Bring the schema to the newest revision, then run the service's `seed()`, which leaves a filled database alone."""
+    with app.app_context():
+        db = app.extensions["sqlalchemy"]
+        with _one_at_a_time(db.engine):
+            upgrade()
+            if seed:
+                import_module("seed").seed()
+        db.engine.dispose()
+
+
+def main(*, seed: bool | None = None) -> None:
+    """Prepare what `app.py` in this folder makes; `SEED_DEMO_DATA` decides about the data if `seed` does not."""
+    sys.path.insert(0, os.getcwd())
+    app = import_module("app").app
+    logs.set_up(app.config["SERVICE_NAME"])
+    prepare(app, seed=os.environ.get("SEED_DEMO_DATA", "") == "true" if seed is None else seed)
+
+
+@contextmanager
+def _one_at_a_time(engine: sa.Engine) -> Iterator[None]:
+    if engine.dialect.name == "sqlite":
+        with Path(f"{engine.url.database}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        return
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""How the shop writes things as JSON: what comes in is strict, what goes out is built from rows.
+
+Money is kept and calculated in integer minor units (cents) and shown as a JSON number with at most two decimals.
+Time is UTC, shown as RFC 3339 with `Z`. Ids are positive and fit 32 bits.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+
+MAX_ID = 2**31 - 1
+MAX_AMOUNT = 10**9
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def amount(minor_units: int) -> float:
+    """Write minor units as a JSON number: 1999 → 19.99. Nothing is ever calculated with the result.
+
+    The float nearest to a number of at most 15 digits prints as just that number, so none is lost on the way.
+    """
+    return float(Decimal(minor_units).scaleb(-2))
+
+
+def minor_units(shown: object) -> int:
+    """Read a JSON number with at most two decimals as minor units: 19.99 → 1999.
+
+    :raise ValueError: not a number, or more than two decimals.
+    """
+    if isinstance(shown, bool) or not isinstance(shown, int | float | str | Decimal):
+        raise ValueError("must be a number")
+    try:
+        minor = Decimal(str(shown)).scaleb(2)
+        whole = int(minor)
+    except (ArithmeticError, ValueError):
+        raise ValueError("must be a number") from None
+    if minor != whole:
+        raise ValueError("must have at most two decimals")
+    return whole
+
+
+_AMOUNT_SCHEMA = WithJsonSchema({"type": "number", "multipleOf": 0.01, "minimum": 0})
+
+Amount = Annotated[int, PlainSerializer(amount, when_used="always"), _AMOUNT_SCHEMA]
+"""An amount of money going out: minor units here, a number with two decimals in JSON."""
+
+AmountIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_AMOUNT), _AMOUNT_SCHEMA]
+"""An amount of money coming in: a number with at most two decimals in JSON, minor units here."""
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Timestamp = datetime
+
+
+class Input(BaseModel):
+    """A body as it comes in: unknown fields are refused, white space around text is dropped."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, populate_by_name=True)
+
+
+class Output(BaseModel):
+    """An answer, built from a row or from keywords."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Query(Input):
+    """The query of a URL."""
+
+    @classmethod
+    @cache
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        # flask-openapi3 asks for it on every request; it never changes.
+        return super().model_json_schema(*args, **kwargs)
+
+
+@cache
+def list_of(schema: type[Model]) -> TypeAdapter[list[Model]]:
+    return TypeAdapter(list[schema])  # type: ignore[valid-type]

@@ -1,0 +1,186 @@
+"""A Flask service with all that every service of the shop has: one call, a list of `init_app` calls."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+from flask import Flask, Request, Response, request
+from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from flask_sqlalchemy import SQLAlchemy
+from pydantic import BaseModel
+from requests.adapters import BaseAdapter
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
+
+from shopkit import auth, database, errors, health, logs, metrics
+from shopkit.errors import BadRequest, Invalid, Problem
+from shopkit.http_client import ServiceClient
+from shopkit.json_provider import OrjsonProvider
+from shopkit.schemas import MAX_ID
+from shopkit.settings import Settings
+
+MAX_BODY_BYTES = 1024 * 1024
+
+Answer = BaseModel | Response | tuple[BaseModel | str, int]
+"""What a view returns; Flask's own ResponseReturnValue cannot be read at run time, and flask-openapi3 does so."""
+
+_REASONS = {
+    "401": "Not signed in",
+    "403": "Not allowed",
+    "404": "Absent, or not yours",
+    "422": "Fields that do not validate",
+    "default": "Any other error",
+}
+
+
+def create_service(
+    import_name: str,
+    name: str,
+    settings: Settings,
+    *,
+    apis: Sequence[APIBlueprint],
+    db: SQLAlchemy | None = None,
+    who_is: auth.WhoIs | None = None,
+    needs: Sequence[ServiceClient] = (),
+    adapter: BaseAdapter | None = None,
+) -> "Service":
+    """Wire a service.
+
+    :param db: its own database.
+    :param who_is: how to tell whose a token is; the auth service is asked if nothing is given.
+    :param needs: other services that it cannot work without; it is not ready while one of them is away.
+    :param adapter: the network to other services, for tests.
+    """
+    app = Service(import_name, name)
+    app.secret_key = settings.secret_key
+    app.config.update(SERVICE_NAME=name, PORT=settings.port, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
+    logs.init_app(app)
+    metrics.init_app(app)
+    errors.init_app(app)
+    checks = {each.name: each.ping for each in needs}
+    if db is not None:
+        database.init_app(app, db, settings.database_uri)
+        checks["database"] = partial(database.ping, db)
+    if who_is is None:
+        auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
+        who_is = auth.ask_auth(auth_service)
+        checks[auth_service.name] = auth_service.ping
+    auth.init_app(app, who_is)
+    health.init_app(app, name, checks)
+    for api in apis:
+        app.register_api(api)
+    return app
+
+
+class Service(OpenAPI):
+    """Flask, strict about bodies, fluent in pydantic, and describing itself at `/openapi.json`."""
+
+    def __init__(self, import_name: str, name: str) -> None:
+        super().__init__(
+            import_name,
+            info=Info(title=name, version="1.0.0"),
+            security_schemes={"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            validation_error_model=Problem,
+            validation_error_callback=errors.invalid_fields,
+            doc_ui=False,
+            static_folder=None,
+        )
+        self.json = OrjsonProvider(self)
+        self.request_class = StrictRequest
+        self.url_map.converters["int"] = _RowId
+        self.add_url_rule("/openapi.json", view_func=auth.public(lambda: self.api_doc), endpoint="openapi")
+        self.before_request(_refuse_nul)
+        # The gateway, one hop away, says what the outside called us; it replaces whatever a client claims.
+        self.wsgi_app = ProxyFix(self.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
+
+    def make_response(self, rv: Any) -> Response:
+        """Views may return a pydantic model where Flask takes a dict."""
+        if isinstance(rv, tuple) and isinstance(rv[0], BaseModel):
+            return super().make_response((self._as_json(rv[0]), *rv[1:]))
+        return super().make_response(self._as_json(rv) if isinstance(rv, BaseModel) else rv)
+
+    def _as_json(self, model: BaseModel) -> Response:
+        return self.response_class(model.model_dump_json(), mimetype="application/json")
+
+    def generate_spec_json(self) -> None:
+        super().generate_spec_json()  # type: ignore[no-untyped-call]
+        for rule in self.url_map.iter_rules():
+            path = self.spec_json["paths"].get(_openapi_path(rule.rule), {})
+            for method in rule.methods or ():
+                if method.lower() in path:
+                    self._describe(path[method.lower()], rule.endpoint, rule.rule)
+
+    def _describe(self, operation: dict[str, Any], endpoint: str, rule: str) -> None:
+        """Say who may call it and how it fails, from what really guards it."""
+        roles = auth.allowed_roles(self, endpoint, rule)
+        failures = ["default"]
+        if "requestBody" in operation or operation.get("parameters"):
+            failures.append("422")
+        if "{" in _openapi_path(rule):
+            failures.append("404")
+        if roles is not auth.EVERYONE:
+            operation["security"] = [{"bearer": []}]
+            failures += ["401", "403"]
+        if "422" not in failures:
+            operation["responses"].pop("422", None)
+        schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+        for status in failures:
+            operation["responses"][status] = {
+                "description": _REASONS[status],
+                "content": {errors.PROBLEM_JSON: schema},
+            }
+
+
+class StrictRequest(Request):
+    """A body is read as a JSON object or refused with the reason."""
+
+    def get_json(self, *_: Any, **__: Any) -> Any:
+        # flask-openapi3 asks silently and would take a missing body for a null one; we say what is wrong instead.
+        if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
+            raise UnsupportedMediaType("Send the body as application/json.")
+        try:
+            body = orjson.loads(self.get_data())
+        except ValueError:
+            raise BadRequest("The body is not valid JSON.", code="unreadable_body") from None
+        if not isinstance(body, dict):
+            raise Invalid.field("body", "must be a JSON object")
+        if _has_nul(body):
+            raise BadRequest("The body contains a NUL character.", code="unreadable_body")
+        return body
+
+
+class _RowId(IntegerConverter):
+    """Numbers in paths fit the database's ids; a larger one is a 404 like any other id that does not exist."""
+
+    def __init__(self, map: Any, **options: Any) -> None:
+        super().__init__(map, **{"max": MAX_ID, **options})
+
+
+def _has_nul(value: object) -> bool:
+    """PostgreSQL cannot store NUL characters, so nothing may bring one in."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(each) for pair in value.items() for each in pair)
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _refuse_nul() -> None:
+    if "%00" in request.query_string.decode("latin-1"):
+        raise BadRequest("The query contains a NUL character.")
+
+
+def _openapi_path(rule: str) -> str:
+    """`/orders/<int:order_id>` as OpenAPI writes it: `/orders/{order_id}`."""
+    parts = [f"{{{part[1:-1].rpartition(':')[2]}}}" if part.startswith("<") else part for part in rule.split("/")]
+    return "/".join(parts)
+
+
+def run(app: Flask) -> None:
+    """Serve during development, as `python app.py` does."""
+    logs.set_up(app.config["SERVICE_NAME"])
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    app.run(port=app.config["PORT"], threaded=True)

@@ -1,0 +1,67 @@
+"""What a service reads from its environment: once, typed, and complete or not at all."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+from dotenv import load_dotenv
+
+
+class SettingsError(SystemExit):
+    """A setting is missing or makes no sense; the message names it and ends the process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Common to all services; a service adds its own by subclassing.
+
+    A field without a default is a setting that must be given. The name of its variable is the field's in capitals.
+    """
+
+    secret_key: str = field(repr=False)
+    port: int = 5000
+    database_uri: str = field(default="sqlite:///shop.db", repr=False)
+    auth_service_url: str = "http://127.0.0.1:5001"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from `environ`, or from the process's environment and the `.env` of this folder.
+
+        :raise SettingsError: a required variable is missing or empty, or one does not parse.
+        """
+        if environ is None:
+            load_dotenv(Path(".env"))
+            environ = os.environ
+        kinds = get_type_hints(cls)
+        given = {}
+        for each in fields(cls):
+            name = each.name.upper()
+            text = environ.get(name, "").strip()
+            if text:
+                given[each.name] = _parse(name, text, kinds[each.name])
+            elif each.default is MISSING:
+                raise SettingsError(f"{name} is missing. Set it in the environment or in .env (see .env.example).")
+        return cls(**given)
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    try:
+        return _PARSERS[kind](text)
+    except (KeyError, ValueError):
+        raise SettingsError(f"{name} does not make sense as {_in_words(kind)}.") from None
+
+
+_PARSERS: dict[Any, Any] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: lambda text: {"true": True, "1": True, "false": False, "0": False}[text.lower()],
+    tuple[str, ...]: lambda text: tuple(part.strip() for part in text.split(",") if part.strip()),
+}
+
+
+def _in_words(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(kind, str(kind))

@@ -1,0 +1,112 @@
+"""For tests: two networks to put in the place of the real one, both as `requests` transport adapters.
+
+`Network` answers what a test told it to. `Wiring` takes a request straight into another Flask app in this process.
+Both refuse a call that is made while the caller's database transaction is open: nothing may be locked that long.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+from flask import Flask, current_app, has_app_context
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.models import PreparedRequest
+from urllib3 import HTTPResponse
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+Answer = tuple[int, object]
+
+
+class Network(BaseAdapter):
+    """Stands for all other services: answers what the test said, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answers: dict[tuple[str, str], Answer | Exception | Callable[[PreparedRequest], Answer]] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.requests: list[PreparedRequest] = []
+
+    def on(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        status: int = 200,
+        *,
+        answer: Callable[[PreparedRequest], Answer] | None = None,
+    ) -> None:
+        """Answer `method path` with this, or with what `answer` makes of the request."""
+        self._answers[method, path] = answer or (status, body)
+
+    def refuse(self, method: str, path: str, status: int, detail: str, code: str = "conflict", **extra: Any) -> None:
+        """Answer with a problem, as our services do."""
+        self.on(method, path, {"detail": detail, "code": code, **extra}, status)
+
+    def down(self, method: str, path: str, error: type[Exception] = requests.ConnectionError) -> None:
+        self._answers[method, path] = error(f"{path} is down")
+
+    def sent(self, method: str, path: str) -> list[Any]:
+        """The bodies that were sent there, parsed."""
+        return [
+            orjson.loads(each.body or b"null")
+            for each in self.requests
+            if (each.method, urlsplit(str(each.url)).path) == (method, path)
+        ]
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        refuse_open_transaction()
+        key = (str(request.method), urlsplit(str(request.url)).path)
+        self.calls.append(key)
+        self.requests.append(request)
+        answer = self._answers.get(key)
+        if answer is None:
+            raise AssertionError(f"the test did not say what {' '.join(key)} answers")
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer(request) if callable(answer) else answer
+        content = b"" if body is None else orjson.dumps(body)
+        return _response(request, status, {"Content-Type": "application/json"}, content)
+
+    def close(self) -> None:
+        pass
+
+
+class Wiring(BaseAdapter):
+    """The apps of the whole shop in one process: a request goes to the app that stands behind its port."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.apps: dict[int, Flask] = {}
+        self.calls: list[tuple[str, str]] = []
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        refuse_open_transaction()
+        url = urlsplit(str(request.url))
+        self.calls.append((str(request.method), url.path))
+        app = self.apps.get(url.port or 80)
+        if app is None:
+            raise requests.ConnectionError(f"nobody listens on {url.netloc}", request=request)
+        body = request.body if request.body is None or isinstance(request.body, str | bytes) else b"".join(request.body)
+        environ = EnvironBuilder(
+            path=url.path, query_string=url.query, method=str(request.method), headers=dict(request.headers), data=body
+        ).get_environ()
+        chunks, status, headers = run_wsgi_app(app, environ, buffered=True)
+        return _response(request, int(status.split()[0]), dict(headers.items()), b"".join(chunks))
+
+    def close(self) -> None:
+        pass
+
+
+def refuse_open_transaction() -> None:
+    """No remote call inside a database transaction: the other side may be slow, and we would hold our locks so long."""
+    if has_app_context() and (db := current_app.extensions.get("sqlalchemy")) and db.session().in_transaction():
+        raise AssertionError(f"{current_app.name} calls another service while its transaction is open")
+
+
+def _response(request: PreparedRequest, status: int, headers: Mapping[str, str], content: bytes) -> requests.Response:
+    raw = HTTPResponse(io.BytesIO(content), headers, status, preload_content=False, decode_content=False)
+    response: requests.Response = HTTPAdapter().build_response(request, raw)
+    return response

@@ -1,0 +1,93 @@
+"""Accounts, and the tokens that no longer hold."""
+
+import unicodedata
+from datetime import datetime
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shopkit.auth import CUSTOMER
+from shopkit.database import Created, UtcDateTime, new_database, now
+
+db = new_database()
+
+hasher = PasswordHasher()  # Argon2id with the parameters of RFC 9106 for little memory
+_NOBODYS_HASH = hasher.hash("nobody has this password")
+
+
+def folded(name: str) -> str:
+    """Names that look alike are the same name: `Alice`, `alice` and full-width `ａlice`."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+class User(Created, db.Model):
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(sa.String(50))
+    username_key: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    email: Mapped[str] = mapped_column(sa.String(254))
+    email_key: Mapped[str] = mapped_column(sa.String(800), unique=True)
+    password_hash: Mapped[str] = mapped_column(sa.String(200))
+    role: Mapped[str] = mapped_column(sa.String(20), default=CUSTOMER)
+
+    @classmethod
+    def new(cls, username: str, email: str, password: str, role: str = CUSTOMER) -> "User":
+        """An account that is not saved yet. Hashing takes long, so have no transaction open."""
+        return cls(
+            username=username,
+            username_key=folded(username),
+            email=email,
+            email_key=folded(email),
+            password_hash=hasher.hash(password),
+            role=role,
+        )
+
+
+class RevokedToken(db.Model):
+    """A token (`jti`) or a whole session (`sid`) that is refused though it has not expired."""
+
+    __tablename__ = "revoked_tokens"
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+def user_named(name: str) -> User | None:
+    """The user with this username or e-mail address."""
+    column = User.email_key if "@" in name else User.username_key
+    user: User | None = db.session.scalar(sa.select(User).where(column == folded(name)))
+    return user
+
+
+def taken(username: str, email: str) -> str | None:
+    """Which of the two somebody else has already."""
+    if db.session.scalar(sa.select(User.id).where(User.username_key == folded(username))):
+        return "username"
+    if db.session.scalar(sa.select(User.id).where(User.email_key == folded(email))):
+        return "email"
+    return None
+
+
+def password_fits(user: User | None, password: str) -> bool:
+    """Takes as long for a user that does not exist, so that the time does not tell who has an account."""
+    try:
+        hasher.verify(user.password_hash if user else _NOBODYS_HASH, password)
+    except VerifyMismatchError:
+        return False
+    return user is not None
+
+
+def revoke(token_or_session_id: str, until: datetime) -> None:
+    """Refuse it from now on; what has expired meanwhile is forgotten.
+
+    :raise IntegrityError: on commit, if it is revoked already.
+    """
+    db.session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < now()))
+    db.session.add(RevokedToken(id=token_or_session_id, expires_at=until))
+
+
+def is_revoked(*ids: str) -> bool:
+    return db.session.scalar(sa.select(RevokedToken.id).where(RevokedToken.id.in_(ids)).limit(1)) is not None

@@ -1,0 +1,16 @@
+"""What the auth service reads from its environment, beyond what every service does."""
+
+from dataclasses import dataclass, field
+
+import shopkit.settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(shopkit.settings.Settings):
+    port: int = 5001
+    database_uri: str = field(default="sqlite:///auth.db", repr=False)
+    jwt_secret_key: str = field(repr=False)
+    access_token_minutes: int = 15
+    refresh_token_days: int = 30
+    # name:secret of each service account, separated by commas
+    service_clients: tuple[str, ...] = field(default=(), repr=False)
