@@ -3,7 +3,17 @@ from sqlalchemy.exc import IntegrityError
 
 import tokens
 from models import User, db, password_fits, taken, user_named
-from schemas import ClientCredentials, Credentials, Message, NewUser, ServiceToken, SignedIn, UserOut, Validated
+from schemas import (
+    ClientCredentials,
+    Credentials,
+    Identity,
+    Message,
+    NewUser,
+    ServiceToken,
+    SignedIn,
+    UserOut,
+    Validated,
+)
 from shopkit.auth import bearer_token, public
 from shopkit.database import reads_only
 from shopkit.errors import Conflict, Invalid, NotSignedIn
@@ -70,7 +80,7 @@ def refresh() -> Answer:
 def validate() -> Answer:
     """Say whose access token this is. Internal: the gateway does not route it."""
     token = bearer_token()
-    return Validated(user=tokens.user_of(token), expires_at=tokens.claims_of(token).expires_at)
+    return Validated(user=Identity.model_validate(tokens.user_of(token)), expires_at=tokens.claims_of(token).expires_at)
 
 
 @sessions.post("/token", responses={200: ServiceToken})

@@ -68,7 +68,7 @@ def new_service_token(client_id: str, client_secret: str) -> str:
     if not known or not hmac.compare_digest(known.encode(), client_secret.encode()):
         raise NotSignedIn("The client id or its secret is wrong.")
     claims = {"sid": str(uuid.uuid4()), "service": True}
-    return create_access_token(client_id, additional_claims=claims, expires_delta=SERVICE_TOKEN)
+    return str(create_access_token(client_id, additional_claims=claims, expires_delta=SERVICE_TOKEN))
 
 
 def claims_of(token: str, kind: str | None = None) -> Claims:

@@ -24,7 +24,8 @@ keepalive = 75  # longer than any client keeps an idle connection, so that it is
 graceful_timeout = 5
 preload_app = True
 control_socket_disable = True
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a heartbeat must not wait for a disk
+_shm = Path("/dev/shm")  # noqa: S108 - memory: a heartbeat must not wait for a disk
+worker_tmp_dir = str(_shm) if _shm.is_dir() else None
 
 if workers > 1:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="shop-metrics-"))
@@ -53,7 +54,7 @@ def child_exit(server: Any, worker: Any) -> None:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 
-        mark_process_dead(worker.pid)
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def _prepare_and_exit() -> None:

@@ -1,4 +1,4 @@
-"""How gunicorn serves what holds thousands of connections open: gevent. `gunicorn -c python:shopkit.gunicorn_gevent …`"""
+"""How gunicorn serves what holds thousands of connections open: `gunicorn -c python:shopkit.gunicorn_gevent app:app`"""
 
 from gevent import monkey
 

@@ -30,11 +30,11 @@ class StaleRetry(Retry):
     waiting for the answer, or an answer of any status: never.
     """
 
-    def increment(self, *args: Any, **kwargs: Any) -> Retry:
+    def increment(self, *args: Any, **kwargs: Any) -> "StaleRetry":
         error = kwargs.get("error")
         if isinstance(error, ReadTimeoutError):
             raise error
-        return super().increment(*args, **kwargs)
+        return super().increment(*args, **kwargs)  # type: ignore[return-value]
 
 
 def new_session(adapter: BaseAdapter | None = None) -> requests.Session:
@@ -118,11 +118,11 @@ class ServiceClient:
         return headers
 
     def _read(self, answer: requests.Response) -> Any:
-        said = json.loads(answer.content, parse_float=Decimal) if answer.content else None
         if answer.ok:
-            return said
+            return json.loads(answer.content, parse_float=Decimal) if answer.content else None
         same = _SAME_HERE.get(answer.status_code)
-        if same is None or self._own_token and same in (NotSignedIn, NotAllowed):
+        if same is None or (self._own_token and same in (NotSignedIn, NotAllowed)):
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")
+        said = json.loads(answer.content, parse_float=Decimal)
         extra = {name: value for name, value in said.items() if name not in _OWN_MEMBERS}
         raise same(said["detail"], code=said["code"], **extra)

@@ -22,7 +22,7 @@ _LOCK = 0x5409  # any number, as long as every instance takes the same
 
 
 def prepare(app: Flask, *, seed: bool) -> None:
-    """Bring the schema to the newest revision, then run the service's `seed()`, which leaves a filled database alone."""
+    """Bring the schema to the newest revision; then run the service's `seed()`, which leaves a filled database be."""
     with app.app_context():
         db = app.extensions["sqlalchemy"]
         with _one_at_a_time(db.engine):
@@ -34,7 +34,7 @@ def prepare(app: Flask, *, seed: bool) -> None:
 
 def main(*, seed: bool | None = None) -> None:
     """Prepare what `app.py` in this folder makes; `SEED_DEMO_DATA` decides about the data if `seed` does not."""
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     app = import_module("app").app
     logs.set_up(app.config["SERVICE_NAME"])
     prepare(app, seed=os.environ.get("SEED_DEMO_DATA", "") == "true" if seed is None else seed)

@@ -71,7 +71,7 @@ class Query(Input):
 
     @classmethod
     @cache
-    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         # flask-openapi3 asks for it on every request; it never changes.
         return super().model_json_schema(*args, **kwargs)
 

@@ -91,7 +91,11 @@ class Wiring(BaseAdapter):
             raise requests.ConnectionError(f"nobody listens on {url.netloc}", request=request)
         body = request.body if request.body is None or isinstance(request.body, str | bytes) else b"".join(request.body)
         environ = EnvironBuilder(
-            path=url.path, query_string=url.query, method=str(request.method), headers=dict(request.headers), data=body
+            path=url.path,
+            query_string=url.query,
+            method=str(request.method),
+            headers=list(request.headers.items()),
+            data=body,
         ).get_environ()
         chunks, status, headers = run_wsgi_app(app, environ, buffered=True)
         return _response(request, int(status.split()[0]), dict(headers.items()), b"".join(chunks))

@@ -124,8 +124,9 @@ def test_the_token_of_an_account_that_is_gone_is_refused(app, client, signed_in)
 
 
 def test_what_has_expired_is_forgotten(app, client, signed_in):
-    import models
     import sqlalchemy as sa
+
+    import models
 
     with app.app_context():
         models.revoke("long ago", models.now() - timedelta(days=1))
@@ -165,9 +166,10 @@ class TestServiceAccounts:
 
 
 def test_seeding_twice_changes_nothing(seeded):
+    import sqlalchemy as sa
+
     import models
     import seed
-    import sqlalchemy as sa
 
     with seeded.app_context():
         seed.seed()
@@ -177,8 +179,9 @@ def test_seeding_twice_changes_nothing(seeded):
 
 
 def test_validating_does_not_wait_for_a_writer(seeded, client, signed_in):
-    import models
     import sqlalchemy as sa
+
+    import models
 
     with seeded.app_context(), models.db.engine.begin() as writing:
         writing.execute(sa.delete(models.RevokedToken))

@@ -1,12 +1,14 @@
 """Alembic's environment for every service: migrates the database of the app that runs it."""
 
+from typing import Any, Literal
+
 from alembic import context
 from flask import current_app
 
 from shopkit.database import UtcDateTime
 
 
-def render_item(kind, item, autogen_context):
+def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
     """Write our own type as what it is in the database, so that a revision never depends on today's code."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 
