@@ -18,7 +18,7 @@ _NOBODYS_HASH = hasher.hash("nobody has this password")
 
 
 def folded(name: str) -> str:
-    """Names that look alike are the same name: `Alice`, `alice` and full-width `ａlice`."""
+    """Names that look alike are the same name: `Alice`, `alice` and `alice` in full-width letters."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 

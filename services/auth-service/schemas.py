@@ -43,7 +43,7 @@ class SignedIn(Output):
     user: UserOut
     access_token: str
     refresh_token: str
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105
     expires_in: int
 
 
@@ -55,7 +55,7 @@ class Validated(Output):
 
 class ServiceToken(Output):
     access_token: str
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105
     expires_in: int
 
 

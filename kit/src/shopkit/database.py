@@ -68,7 +68,8 @@ def new_database(*, durable: bool = False) -> SQLAlchemy:
     class Base(DeclarativeBase):
         metadata = sa.MetaData(naming_convention=_CONSTRAINT_NAMES)
 
-    db = SQLAlchemy(model_class=Base)
+    # A committed row stays as it was read: looking at it must not open another transaction behind our back.
+    db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
     db.metadata.info["durable"] = durable
     return db
 
@@ -95,6 +96,17 @@ def reads_only(view: Callable[P, R]) -> Callable[P, R]:
     return reading
 
 
+def writes(handler: Callable[P, R]) -> Callable[P, R]:
+    """Mark what writes though its request is a GET, as whatever a Socket.IO event asks for."""
+
+    @wraps(handler)
+    def writing(*args: P.args, **kwargs: P.kwargs) -> R:
+        g.writes = True
+        return handler(*args, **kwargs)
+
+    return writing
+
+
 def fetch_or_404(model: type[R], row_id: int, **conditions: Any) -> R:
     """The row with this id that meets the conditions (`user_id=…`).
 
@@ -117,7 +129,7 @@ def ping(db: SQLAlchemy) -> None:
 
 def _may_write() -> bool:
     """Whether the transaction that now begins may write: everything but the reading of a request."""
-    return not has_request_context() or not (request.method in _SAFE_METHODS or "reads_only" in g)
+    return not has_request_context() or "writes" in g or not (request.method in _SAFE_METHODS or "reads_only" in g)
 
 
 def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:

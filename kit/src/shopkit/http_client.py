@@ -34,7 +34,7 @@ class StaleRetry(Retry):
         error = kwargs.get("error")
         if isinstance(error, ReadTimeoutError):
             raise error
-        return super().increment(*args, **kwargs)  # type: ignore[return-value]
+        return super().increment(*args, **kwargs)
 
 
 def new_session(adapter: BaseAdapter | None = None) -> requests.Session:
@@ -123,6 +123,9 @@ class ServiceClient:
         same = _SAME_HERE.get(answer.status_code)
         if same is None or (self._own_token and same in (NotSignedIn, NotAllowed)):
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")
-        said = json.loads(answer.content, parse_float=Decimal)
-        extra = {name: value for name, value in said.items() if name not in _OWN_MEMBERS}
-        raise same(said["detail"], code=said["code"], **extra)
+        try:
+            said = json.loads(answer.content, parse_float=Decimal)
+            words, code = said["detail"], said["code"]
+        except (ValueError, LookupError, TypeError) as error:  # not one of our services at all
+            raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.") from error
+        raise same(words, code=code, **{name: value for name, value in said.items() if name not in _OWN_MEMBERS})

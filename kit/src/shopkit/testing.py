@@ -6,6 +6,7 @@ Both refuse a call that is made while the caller's database transaction is open:
 
 import io
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,7 +39,7 @@ class Network(BaseAdapter):
         *,
         answer: Callable[[PreparedRequest], Answer] | None = None,
     ) -> None:
-        """Answer `method path` with this, or with what `answer` makes of the request."""
+        """Answer `method path` with this, or with what `answer` makes of the request; `*` in a path is one segment."""
         self._answers[method, path] = answer or (status, body)
 
     def refuse(self, method: str, path: str, status: int, detail: str, code: str = "conflict", **extra: Any) -> None:
@@ -61,7 +62,7 @@ class Network(BaseAdapter):
         key = (str(request.method), urlsplit(str(request.url)).path)
         self.calls.append(key)
         self.requests.append(request)
-        answer = self._answers.get(key)
+        answer = self._answers.get(key) or self._answers.get((key[0], self._pattern(*key)))
         if answer is None:
             raise AssertionError(f"the test did not say what {' '.join(key)} answers")
         if isinstance(answer, Exception):
@@ -69,6 +70,9 @@ class Network(BaseAdapter):
         status, body = answer(request) if callable(answer) else answer
         content = b"" if body is None else orjson.dumps(body)
         return _response(request, status, {"Content-Type": "application/json"}, content)
+
+    def _pattern(self, method: str, path: str) -> str:
+        return next((known for verb, known in self._answers if verb == method and fnmatchcase(path, known)), path)
 
     def close(self) -> None:
         pass

@@ -1,0 +1,141 @@
+"""The services that a checkout asks, in this service's words."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app
+from requests.adapters import BaseAdapter
+
+from settings import Settings
+from shopkit.errors import Conflict, NotFound
+from shopkit.http_client import ServiceClient
+from shopkit.schemas import minor_units
+from shopkit.service_account import own_token
+
+
+@dataclass(frozen=True)
+class Line:
+    """So many of a product, at a price each in minor units."""
+
+    product_id: int
+    product_name: str
+    product_image: str | None
+    price: int
+    quantity: int
+
+
+@dataclass(frozen=True)
+class Cart:
+    lines: Sequence[Line]
+    total: int
+    currency: str
+
+
+@dataclass(frozen=True)
+class PaymentMethod:
+    id: int
+    provider_token: str
+    brand: str
+    last_four: str
+
+
+class CartClient:
+    def __init__(self, for_buyer: ServiceClient, for_us: ServiceClient) -> None:
+        self._for_buyer = for_buyer
+        self._for_us = for_us
+
+    def of_buyer(self) -> Cart:
+        """The cart of whoever called us, at the prices that are valid now."""
+        cart = self._for_buyer.get("/cart")
+        lines = [
+            Line(
+                item["product_id"],
+                item["product_name"],
+                item["product_image"],
+                minor_units(item["price"]),
+                item["quantity"],
+            )
+            for item in cart["items"]
+        ]
+        return Cart(lines, minor_units(cart["total"]), cart["currency"])
+
+    def remove_bought(self, user_id: int, product_ids: Iterable[int]) -> None:
+        self._for_us.post(f"/internal/carts/{user_id}/bought", {"product_ids": list(product_ids)})
+
+
+class StockClient:
+    """Reservations of stock, each under an id of ours; every call can be repeated."""
+
+    def __init__(self, products: ServiceClient) -> None:
+        self._products = products
+
+    def reserve(self, reservation_id: uuid.UUID, lines: Iterable[Line]) -> dict[int, int]:
+        """Hold all of it, or nothing, and say what one of each product costs.
+
+        :raise Conflict: `out_of_stock`, with what is wanted and available of each product that lacks.
+        """
+        items = [{"product_id": line.product_id, "quantity": line.quantity} for line in lines]
+        held = self._products.post("/internal/reservations", {"reservation_id": str(reservation_id), "items": items})
+        return {item["product_id"]: minor_units(item["unit_price"]) for item in held["items"]}
+
+    def commit(self, reservation_id: uuid.UUID) -> None:
+        """What was held is sold."""
+        self._products.post(f"/internal/reservations/{reservation_id}/commit")
+
+    def give_back(self, reservation_id: uuid.UUID) -> None:
+        """Whatever became of it, held or sold or never arrived: it can be bought again."""
+        try:
+            self._products.post(f"/internal/reservations/{reservation_id}/release")
+        except NotFound:
+            return
+        except Conflict:
+            self.restock(reservation_id)
+
+    def restock(self, reservation_id: uuid.UUID) -> None:
+        """What was sold is back on the shelf."""
+        self._products.post(f"/internal/reservations/{reservation_id}/restock")
+
+
+class ProfileClient:
+    def __init__(self, for_buyer: ServiceClient, for_us: ServiceClient) -> None:
+        self._for_buyer = for_buyer
+        self._for_us = for_us
+
+    def address(self, address_id: int) -> dict[str, Any]:
+        """:raise NotFound: there is none, or it is not the caller's."""
+        address: dict[str, Any] = self._for_buyer.get(f"/addresses/{address_id}")
+        return address
+
+    def payment_method(self, payment_method_id: int, user_id: int) -> PaymentMethod:
+        """:raise NotFound: there is none, or it is not that user's."""
+        said = self._for_us.get(f"/internal/payment-methods/{payment_method_id}", user_id=user_id)
+        return PaymentMethod(said["id"], said["provider_token"], said["brand"], said["last_four"])
+
+
+@dataclass(frozen=True)
+class Partners:
+    carts: CartClient
+    stock: StockClient
+    profiles: ProfileClient
+    services: Sequence[ServiceClient]
+
+
+def connect(settings: Settings, adapter: BaseAdapter | None = None) -> Partners:
+    auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
+    token = own_token(auth_service, settings.service_client_id, settings.service_client_secret)
+    carts = ServiceClient("cart-service", settings.cart_service_url, adapter)
+    profiles = ServiceClient("profile-service", settings.profile_service_url, adapter)
+    products = ServiceClient("product-service", settings.product_service_url, adapter, token)
+    return Partners(
+        carts=CartClient(carts, ServiceClient(carts.name, settings.cart_service_url, adapter, token)),
+        stock=StockClient(products),
+        profiles=ProfileClient(profiles, ServiceClient(profiles.name, settings.profile_service_url, adapter, token)),
+        services=(carts, profiles, products),
+    )
+
+
+def partners() -> Partners:
+    found: Partners = current_app.extensions["partners"]
+    return found

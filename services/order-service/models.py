@@ -1,0 +1,146 @@
+"""Orders and the states they go through."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from shopkit.database import Created, UtcDateTime, new_database, now
+from shopkit.errors import Conflict
+
+db = new_database(durable=True)
+
+
+class OrderStatus(StrEnum):
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    PROCESSING = "processing"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class PaymentStatus(StrEnum):
+    NONE = "none"
+    PAID = "paid"
+    REFUNDED = "refunded"
+    FAILED = "failed"
+
+
+NEXT_STATUSES = {
+    OrderStatus.PENDING: {OrderStatus.CONFIRMED, OrderStatus.FAILED},
+    OrderStatus.CONFIRMED: {OrderStatus.PROCESSING, OrderStatus.CANCELLED},
+    OrderStatus.PROCESSING: {OrderStatus.SHIPPED, OrderStatus.CANCELLED},
+    OrderStatus.SHIPPED: {OrderStatus.DELIVERED},
+    OrderStatus.DELIVERED: set(),
+    OrderStatus.CANCELLED: set(),
+    OrderStatus.FAILED: set(),
+}
+NEXT_PAYMENT_STATUSES = {
+    PaymentStatus.NONE: {PaymentStatus.PAID, PaymentStatus.FAILED},
+    PaymentStatus.PAID: {PaymentStatus.REFUNDED},
+    PaymentStatus.REFUNDED: set(),
+    PaymentStatus.FAILED: set(),
+}
+STAFF_ACTIONS = {
+    "process": OrderStatus.PROCESSING,
+    "ship": OrderStatus.SHIPPED,
+    "deliver": OrderStatus.DELIVERED,
+    "cancel": OrderStatus.CANCELLED,
+}
+CUSTOMER_ACTIONS = {"cancel": OrderStatus.CANCELLED}
+
+
+class Order(Created, db.Model):
+    """`reference` is the id under which the other participants know it: reservation id and payment key."""
+
+    __tablename__ = "orders"
+    __table_args__ = (sa.UniqueConstraint("user_id", "idempotency_key"), sa.Index(None, "user_id", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reference: Mapped[uuid.UUID] = mapped_column(unique=True, default=uuid.uuid4)
+    user_id: Mapped[int]
+    status: Mapped[OrderStatus] = mapped_column(sa.String(20), default=OrderStatus.PENDING, index=True)
+    payment_status: Mapped[PaymentStatus] = mapped_column(sa.String(20), default=PaymentStatus.NONE)
+    currency: Mapped[str] = mapped_column(sa.String(3))
+    shipping_address: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    payment_method_id: Mapped[int]
+    payment_brand: Mapped[str] = mapped_column(sa.String(20))
+    payment_last_four: Mapped[str] = mapped_column(sa.String(4))
+    payment_reference: Mapped[str | None] = mapped_column(sa.String(100))
+    idempotency_key: Mapped[str | None] = mapped_column(sa.String(255))
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+    items: Mapped[list["OrderItem"]] = relationship(
+        order_by="OrderItem.id", lazy="selectin", cascade="all, delete-orphan"
+    )
+
+    @property
+    def total_amount(self) -> int:
+        return sum(item.subtotal for item in self.items)
+
+    @property
+    def payment(self) -> dict[str, Any]:
+        return {
+            "payment_method_id": self.payment_method_id,
+            "brand": self.payment_brand,
+            "last_four": self.payment_last_four,
+            "reference": self.payment_reference,
+        }
+
+    def actions(self, actions: dict[str, OrderStatus]) -> list[str]:
+        """Those of the actions that are possible now."""
+        return [name for name, status in actions.items() if status in NEXT_STATUSES[self.status]]
+
+
+class OrderItem(db.Model):
+    """What was bought, as it was called and what it cost then."""
+
+    __tablename__ = "order_items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(sa.ForeignKey("orders.id"), index=True)
+    product_id: Mapped[int]
+    product_name: Mapped[str] = mapped_column(sa.String(200))
+    product_image: Mapped[str | None] = mapped_column(sa.String(500))
+    price: Mapped[int]
+    quantity: Mapped[int]
+
+    @property
+    def subtotal(self) -> int:
+        return self.price * self.quantity
+
+
+def move(order: Order, status: OrderStatus) -> None:
+    """Change the status if the table allows it and nobody else was faster; not yet committed.
+
+    :raise Conflict: it does not, or somebody was.
+    """
+    if status not in NEXT_STATUSES[order.status]:
+        raise Conflict(f"A {order.status} order cannot become {status}.", code="wrong_status", status_now=order.status)
+    _compare_and_set(order, Order.status, order.status, status)
+
+
+def move_payment(order: Order, status: PaymentStatus) -> None:
+    """Change the payment status likewise.
+
+    :raise Conflict: the table does not allow it, or somebody else was faster.
+    """
+    if status not in NEXT_PAYMENT_STATUSES[order.payment_status]:
+        raise Conflict(f"A payment that is {order.payment_status} cannot become {status}.", code="wrong_status")
+    _compare_and_set(order, Order.payment_status, order.payment_status, status)
+
+
+def _compare_and_set(order: Order, column: Any, before: StrEnum, after: StrEnum) -> None:
+    changed = db.session.scalar(
+        sa.update(Order)
+        .where(Order.id == order.id, column == before)
+        .values({column.key: after, "updated_at": now()})
+        .returning(Order.id)
+    )
+    if changed is None:
+        raise Conflict("The order has changed in the meantime; look at it again.", code="changed_meanwhile")

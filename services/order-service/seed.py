@@ -1,0 +1,69 @@
+"""Orders of the demonstration: two of alice's, one of bob's, each paid in the sandbox."""
+
+import uuid
+
+import sqlalchemy as sa
+
+from models import Order, OrderItem, OrderStatus, PaymentStatus, db
+from payments import SandboxCharge
+
+ALICE, BOB = 1, 2
+ADDRESSES = {
+    ALICE: {
+        "recipient": "Alice Archer",
+        "address_line1": "12 Orchard Lane",
+        "city": "Portland",
+        "state": "OR",
+        "postal_code": "97201",
+        "country": "US",
+    },
+    BOB: {
+        "recipient": "Bob Baker",
+        "address_line1": "7 Mill Street",
+        "city": "Austin",
+        "state": "TX",
+        "postal_code": "73301",
+        "country": "US",
+    },
+}
+CARDS = {ALICE: (1, "visa", "4242"), BOB: (2, "mastercard", "4444")}
+
+
+def seed() -> None:
+    """Add them to an empty database; what was bought are products of the product service's demonstration."""
+    if db.session.scalar(sa.select(Order.id).limit(1)):
+        return
+    _bought(
+        ALICE, OrderStatus.DELIVERED, [(1, "Walnut Desk Lamp", 4900, 1), (4, "Noise-Cancelling Headphones", 19900, 1)]
+    )
+    _bought(ALICE, OrderStatus.SHIPPED, [(2, "Mechanical Keyboard", 12900, 2)])
+    _bought(BOB, OrderStatus.DELIVERED, [(1, "Walnut Desk Lamp", 4900, 2)])
+    db.session.commit()
+
+
+def _bought(user_id: int, status: OrderStatus, items: list[tuple[int, str, int, int]]) -> None:
+    payment_method_id, brand, last_four = CARDS[user_id]
+    order = Order(
+        reference=uuid.uuid4(),
+        user_id=user_id,
+        status=status,
+        payment_status=PaymentStatus.PAID,
+        currency="USD",
+        shipping_address=ADDRESSES[user_id],
+        payment_method_id=payment_method_id,
+        payment_brand=brand,
+        payment_last_four=last_four,
+        items=[OrderItem(product_id=i, product_name=name, price=price, quantity=n) for i, name, price, n in items],
+    )
+    charge = SandboxCharge(
+        id=f"sandbox_{uuid.uuid4().hex}", key=order.reference, amount=order.total_amount, currency="USD"
+    )
+    order.payment_reference = charge.id
+    db.session.add_all([order, charge])
+    db.session.flush()  # one by one, so that the ids are those of the list
+
+
+if __name__ == "__main__":
+    from shopkit.prepare import main
+
+    main(seed=True)

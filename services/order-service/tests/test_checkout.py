@@ -1,0 +1,295 @@
+import pytest
+import requests
+
+
+def _steps(network):
+    """What was done to the reservation, in order."""
+    paths = [path for method, path in network.calls if method == "POST" and path.startswith("/internal/reservations")]
+    return [path.rpartition("/")[2] for path in paths]
+
+
+def test_checkout_turns_the_cart_into_a_paid_order(check_out, charges):
+    response = check_out()
+
+    order = response.json
+    assert response.status_code == 201
+    assert (order["status"], order["payment_status"]) == ("confirmed", "paid")
+    assert (order["total_amount"], order["currency"]) == (50.99, "USD")
+    assert order["items"][0] == {
+        "product_id": 1,
+        "product_name": "Lamp",
+        "product_image": "/images/lamp.svg",
+        "price": 20.5,
+        "quantity": 2,
+        "subtotal": 41.0,
+    }
+    assert order["shipping_address"]["city"] == "Portland"
+    assert (order["payment"]["brand"], order["payment"]["last_four"]) == ("visa", "4242")
+    assert order["allowed_actions"] == ["cancel"]
+    assert charges() == [(5099, None, False)]
+
+
+def test_stock_is_held_then_sold_and_the_bought_lines_leave_the_cart(check_out, partners):
+    check_out()
+
+    assert _steps(partners) == ["reservations", "commit"]
+    assert partners.sent("POST", "/internal/reservations")[0]["items"] == [
+        {"product_id": 1, "quantity": 2},
+        {"product_id": 7, "quantity": 1},
+    ]
+    assert partners.sent("POST", "/internal/carts/1/bought") == [{"product_ids": [1, 7]}]
+
+
+def test_the_cart_is_asked_for_with_the_buyers_token_and_stock_with_our_own(check_out, partners):
+    check_out()
+
+    tokens = {each.path_url: each.headers["Authorization"] for each in partners.requests if each.path_url != "/token"}
+    assert tokens["/cart"] == "Bearer alice"
+    assert tokens["/internal/reservations"] == "Bearer order-service"
+
+
+def test_an_address_of_the_address_book_is_kept_as_it_was(check_out, partners):
+    partners.on("GET", "/addresses/3", {"id": 3, "address_line1": "9 Hill Road", "city": "Salem"})
+
+    order = check_out(shipping_address=None, address_id=3).json
+
+    assert order["shipping_address"] == {"id": 3, "address_line1": "9 Hill Road", "city": "Salem"}
+
+
+def test_the_names_of_older_clients_are_understood(check_out):
+    old = {"address": "12 Orchard Lane", "city": "Portland", "state": "OR", "zip_code": "97201", "country": "US"}
+
+    order = check_out(shipping_address=old).json
+
+    assert order["shipping_address"]["address_line1"] == "12 Orchard Lane"
+    assert order["shipping_address"]["postal_code"] == "97201"
+
+
+def test_an_empty_cart_cannot_be_checked_out(check_out, partners, client, alice):
+    partners.on("GET", "/cart", {"id": 1, "items": [], "total": 0, "currency": "USD"})
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "cart_empty")
+    assert client.get("/orders", headers=alice).json == []
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [("sandbox_card_declined_1", "card_declined"), ("sandbox_insufficient_funds_1", "insufficient_funds")],
+)
+def test_a_declined_card_is_a_402_and_the_stock_can_be_bought_again(check_out, card, partners, charges, token, code):
+    card(token)
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (402, code)
+    assert _steps(partners) == ["reservations", "release"]
+    assert charges() == [(5099, code, False)]
+
+
+def test_a_declined_order_is_failed_and_says_so(check_out, card, client, alice):
+    card("sandbox_card_declined_1")
+    check_out()
+
+    order = client.get("/orders", headers=alice).json[0]
+
+    assert (order["status"], order["payment_status"], order["allowed_actions"]) == ("failed", "failed", [])
+
+
+def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, partners, charges):
+    lacking = [{"product_id": 1, "wanted": 2, "available": 1}]
+    partners.refuse("POST", "/internal/reservations", 409, "Not enough in stock.", "out_of_stock", items=lacking)
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "out_of_stock")
+    assert response.json["items"] == lacking
+    assert charges() == []
+
+
+def test_a_price_that_changed_since_the_cart_was_shown_stops_the_checkout(check_out, partners, charges):
+    prices = [{"product_id": 1, "unit_price": 21}, {"product_id": 7, "unit_price": 9.99}]
+    partners.on("POST", "/internal/reservations", {"items": prices}, 201)
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "price_changed")
+    assert _steps(partners)[-1] == "release"
+    assert charges() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/cart"), ("GET", "/internal/payment-methods/1"), ("POST", "/internal/reservations"), ("POST", "/token")],
+)
+@pytest.mark.parametrize(("error", "status"), [(requests.ConnectionError, 502), (requests.ReadTimeout, 504)])
+def test_a_service_that_is_away_is_said_and_nothing_is_charged(
+    check_out, partners, charges, method, path, error, status
+):
+    partners.down(method, path, error)
+
+    assert check_out().status_code == status
+    assert charges() == []
+
+
+def test_when_the_stock_cannot_be_sold_the_money_is_given_back(check_out, partners, charges):
+    partners.on("POST", "/internal/reservations/*/commit", {}, 500)
+
+    response = check_out()
+
+    assert response.status_code == 502
+    assert charges() == [(5099, None, True)]
+    assert _steps(partners) == ["reservations", "commit", "release"]
+
+
+def test_stock_that_was_sold_though_the_answer_was_lost_is_restocked(check_out, partners):
+    partners.down("POST", "/internal/reservations/*/commit", requests.ReadTimeout)
+    partners.on("POST", "/internal/reservations/*/release", {"detail": "Sold.", "code": "wrong_state"}, 409)
+
+    assert check_out().status_code == 504
+    assert _steps(partners)[-2:] == ["release", "restock"]
+
+
+def test_a_reservation_that_never_arrived_needs_no_release(check_out, partners, client, alice):
+    partners.down("POST", "/internal/reservations", requests.ReadTimeout)
+    partners.on("POST", "/internal/reservations/*/release", {"detail": "None.", "code": "not_found"}, 404)
+
+    assert check_out().status_code == 504
+    assert client.get("/orders", headers=alice).json[0]["status"] == "failed"
+
+
+def test_a_step_that_cannot_be_undone_does_not_keep_the_order_from_failing(check_out, card, partners, client, alice):
+    card("sandbox_card_declined_1")
+    partners.down("POST", "/internal/reservations/*/release", requests.ConnectionError)
+
+    assert check_out().status_code == 402
+    assert client.get("/orders", headers=alice).json[0]["status"] == "failed"
+
+
+def test_the_order_stands_even_if_the_cart_cannot_be_emptied(check_out, partners):
+    partners.down("POST", "/internal/carts/1/bought")
+
+    assert check_out().status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "change"),
+    [
+        ("GET", "/internal/payment-methods/2", {"payment_method_id": 2}),
+        ("GET", "/addresses/9", {"shipping_address": None, "address_id": 9}),
+    ],
+)
+def test_somebody_elses_card_or_address_is_a_404(check_out, partners, method, path, change):
+    partners.refuse(method, path, 404, "There is none.", "not_found")
+
+    assert check_out(**change).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"payment_method_id": None}, "payment_method_id"),
+        ({"payment_method_id": 0}, "payment_method_id"),
+        ({"payment_method_id": 2**31}, "payment_method_id"),
+        ({"shipping_address": None}, "body"),
+        ({"address_id": 1}, "body"),
+        ({"shipping_address": {"city": "Portland"}}, "shipping_address.address_line1"),
+        ({"coupon": "FREE"}, "coupon"),
+        ({"user_id": 2}, "user_id"),
+    ],
+)
+def test_a_field_that_does_not_validate_is_named(check_out, change, field):
+    response = check_out(**change)
+
+    assert response.status_code == 422
+    assert field in [error["field"] for error in response.json["errors"]]
+
+
+class TestIdempotencyKey:
+    KEY = {"Idempotency-Key": "a click"}
+
+    def test_the_same_key_buys_once(self, check_out, charges):
+        first, second = check_out(self.KEY), check_out(self.KEY)
+
+        assert second.status_code == 201
+        assert first.json["id"] == second.json["id"]
+        assert len(charges()) == 1
+
+    def test_without_a_key_or_with_another_one_buys_again(self, check_out, charges):
+        for headers in (self.KEY, {"Idempotency-Key": "another click"}, {}, {}):
+            check_out(headers)
+
+        assert len(charges()) == 4
+
+    def test_after_a_failure_another_attempt_needs_a_key_of_its_own(self, check_out, card):
+        card("sandbox_card_declined_1")
+        check_out(self.KEY)
+        card("sandbox_succeeds_1")
+
+        assert check_out(self.KEY).json["code"] == "failed_before"
+        assert check_out({"Idempotency-Key": "another click"}).status_code == 201
+
+    def test_while_the_first_is_still_running_the_second_is_told_so(self, check_out, partners, charges):
+        seen = []
+
+        def again_meanwhile(request):
+            partners.on("POST", "/internal/reservations", {"items": []}, 201)
+            seen.append(check_out(self.KEY).json["code"])
+            return 201, {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]}
+
+        partners.on("POST", "/internal/reservations", answer=again_meanwhile)
+
+        assert check_out(self.KEY).status_code == 201
+        assert seen == ["still_running"]
+        assert len(charges()) == 1
+
+    def test_two_that_arrive_at_once_buy_once(self, check_out, monkeypatch, charges):
+        import routes
+
+        check_out(self.KEY)
+        monkeypatch.setattr(routes, "placed_with", lambda _: None)  # looked just before the first was saved
+
+        assert check_out(self.KEY).json["code"] == "still_running"
+        assert len(charges()) == 1
+
+    def test_a_key_belongs_to_its_user(self, check_out, client, bob, partners):
+        check_out(self.KEY)
+        partners.on("GET", "/cart", {"id": 2, "items": [], "total": 0, "currency": "USD"})
+
+        response = client.post(
+            "/orders",
+            json={"payment_method_id": 1, "address_id": 1},
+            headers={**bob, **self.KEY},
+        )
+
+        assert response.json["code"] == "cart_empty"
+
+
+class TestSandbox:
+    def test_the_same_key_is_charged_once_and_declined_the_same_way(self, app):
+        import uuid
+
+        from payments import Payment, PaymentDeclined, charge
+
+        good = Payment(uuid.uuid4(), "sandbox_succeeds_1", 100, "USD")
+        bad = Payment(uuid.uuid4(), "sandbox_card_declined_1", 100, "USD")
+
+        with app.app_context():
+            assert charge(good) == charge(good)
+            for _ in range(2):
+                with pytest.raises(PaymentDeclined, match="declined"):
+                    charge(bad)
+
+    def test_two_who_ask_at_once_get_the_same_charge(self, app, monkeypatch, charges):
+        import uuid
+
+        import payments
+
+        payment = payments.Payment(uuid.uuid4(), "sandbox_succeeds_1", 100, "USD")
+        with app.app_context():
+            first = payments.charge(payment)
+            monkeypatch.setattr(payments, "_charge_of", lambda _: None)
+
+            assert payments.charge(payment) == first
+        assert len(charges()) == 1
