@@ -15,7 +15,7 @@ from shopkit import logs
 
 load_dotenv(Path(".env"))
 
-name = Path.cwd().name
+name = proc_name = Path.cwd().name
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ['PORT']}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))

@@ -25,8 +25,10 @@ def start(services: list[tuple[Path, str]]) -> None:
         if os.fork() == 0:
             _warm_up(kind)
             for folder in folders:
-                if os.fork() == 0:
+                pid = os.fork()
+                if pid == 0:
                     _become_gunicorn(folder, kind)
+                _pid_file(folder).write_text(str(pid))
             os._exit(0)
     for _ in {kind for _, kind in services}:
         os.wait()
@@ -41,14 +43,18 @@ def _warm_up(kind: str) -> None:
     gc.freeze()
 
 
+def _pid_file(folder: Path) -> Path:
+    return Path(".run", f"{folder.name}.pid").absolute()
+
+
 def _become_gunicorn(folder: Path, kind: str) -> None:
     os.setsid()
-    pidfile = Path(".run", f"{folder.name}.pid").absolute()
+    pid_file = _pid_file(folder)
     log = os.open(Path("logs", f"{folder.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
         os.dup2(log, descriptor)
     os.chdir(folder)
-    sys.argv = ["gunicorn", "-c", f"python:{_SETTINGS[kind]}", "--pid", str(pidfile), "app:app"]
+    sys.argv = ["gunicorn", "-c", f"python:{_SETTINGS[kind]}", "--pid", str(pid_file), "app:app"]
     import_module("gunicorn.app.wsgiapp").run()
     os._exit(0)
 

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Stop the gateway and the services, exactly those that were started here. Data stays.
+source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
+
+stop "$GATEWAY" "${SERVICES[@]}"
