@@ -4,7 +4,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$ROOT"
 # What one terminal has set for one program must not reach all seven.
-unset PORT DATABASE_URI
+unset PORT HOST DATABASE_URI
 
 # shellcheck disable=SC2034  # used by those who source this
 SERVICES=(auth-service profile-service product-service cart-service order-service customer-support-service)
