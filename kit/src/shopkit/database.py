@@ -124,7 +124,9 @@ def _in_words(model: type[Any]) -> str:
 
 
 def ping(db: SQLAlchemy) -> None:
-    db.session.execute(sa.text("SELECT 1"))
+    """Ask the database whether it works, and leave no transaction open."""
+    with db.engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
 
 
 def _may_write() -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -109,6 +110,9 @@ class ServiceClient:
         """Ask whether the service is alive, and do not wait long."""
         self.call("GET", "/health/live", seconds=1.0)
 
+    def close(self) -> None:
+        self._session.close()
+
     def _headers(self, token: str | None) -> dict[str, str]:
         headers = {"X-Request-ID": request_id()}
         if token or self._own_token:
@@ -118,7 +122,7 @@ class ServiceClient:
         return headers
 
     def _read(self, answer: requests.Response) -> Any:
-        if answer.ok:
+        if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return json.loads(answer.content, parse_float=Decimal) if answer.content else None
         same = _SAME_HERE.get(answer.status_code)
         if same is None or (self._own_token and same in (NotSignedIn, NotAllowed)):

@@ -9,8 +9,8 @@ that they share those pages of memory. Pid files go to `.run/`, output to `logs/
 import gc
 import os
 import sys
+from collections import defaultdict
 from importlib import import_module
-from itertools import groupby
 from pathlib import Path
 
 _WARM = ("shopkit.service", "shopkit.service_account", "shopkit.paging", "gunicorn.app.wsgiapp", "gunicorn.arbiter")
@@ -18,20 +18,32 @@ _WORKERS = {"threads": "gunicorn.workers.gthread", "gevent": "gunicorn.workers.g
 _SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
 
 
-def start(services: list[tuple[Path, str]]) -> None:
-    """Start each (folder, kind) and return; that they are ready is to be asked of them."""
-    for kind, family in groupby(sorted(services, key=lambda each: each[1]), key=lambda each: each[1]):
-        folders = [folder for folder, _ in family]
-        if os.fork() == 0:
-            _warm_up(kind)
-            for folder in folders:
-                pid = os.fork()
-                if pid == 0:
-                    _become_gunicorn(folder, kind)
-                _pid_file(folder).write_text(str(pid))
-            os._exit(0)
-    for _ in {kind for _, kind in services}:
-        os.wait()
+def parse(arguments: list[str]) -> dict[str, list[Path]]:
+    """The folders of each kind: `services/cart-service=threads` …"""
+    families = defaultdict(list)
+    for folder, _, kind in (each.partition("=") for each in arguments):
+        families[kind].append(Path(folder))
+    return families
+
+
+def start(families: dict[str, list[Path]]) -> None:
+    """Start them and return; whether they are ready is to be asked of them."""
+    warm = [_start_family(kind, folders) for kind, folders in families.items()]
+    for pid in warm:
+        os.waitpid(pid, 0)
+
+
+def _start_family(kind: str, folders: list[Path]) -> int:
+    warm = os.fork()
+    if warm:
+        return warm
+    _warm_up(kind)
+    for folder in folders:
+        pid = os.fork()
+        if pid == 0:
+            _become_gunicorn(folder, kind)
+        _pid_file(folder).write_text(str(pid))
+    os._exit(0)
 
 
 def _warm_up(kind: str) -> None:
@@ -60,4 +72,4 @@ def _become_gunicorn(folder: Path, kind: str) -> None:
 
 
 if __name__ == "__main__":
-    start([(Path(folder), kind) for folder, _, kind in (each.partition("=") for each in sys.argv[1:])])
+    start(parse(sys.argv[1:]))

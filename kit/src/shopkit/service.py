@@ -60,6 +60,7 @@ def create_service(
     logs.init_app(app)
     metrics.init_app(app)
     errors.init_app(app)
+    app.before_request(_refuse_nul)
     checks = {each.name: each.ping for each in needs}
     if db is not None:
         database.init_app(app, db, settings.database_uri)
@@ -92,7 +93,6 @@ class Service(OpenAPI):
         self.request_class = StrictRequest
         self.url_map.converters["int"] = _RowId
         self.add_url_rule("/openapi.json", view_func=auth.public(lambda: self.api_doc), endpoint="openapi")
-        self.before_request(_refuse_nul)
         # The gateway, one hop away, says what the outside called us; it replaces whatever a client claims.
         self.wsgi_app = ProxyFix(self.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
 

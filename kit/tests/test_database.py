@@ -1,0 +1,77 @@
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from shopkit import database
+
+
+@pytest.fixture
+def sqlite(request):
+    if request.config.getoption("--postgres"):
+        pytest.skip("about SQLite")
+
+
+def test_a_moment_comes_back_aware_and_in_utc(app, notes_db, note):
+    east = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5)))
+    with app.app_context():
+        notes_db.session.add(note(user_id=1, text="x", created_at=east))
+        notes_db.session.commit()
+        notes_db.session.expire_all()
+        kept = notes_db.session.scalars(sa.select(note)).one()
+
+        assert kept.created_at == datetime(2026, 1, 1, 7, tzinfo=UTC)
+        assert kept.created_at.tzinfo is UTC
+
+
+def test_sqlite_follows_the_recipe(sqlite, app, notes_db):
+    with app.app_context():
+        values = [
+            notes_db.session.scalar(sa.text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
+        ]
+
+    assert values == ["wal", 1, database.BUSY_TIMEOUT_MS, 1]
+
+
+def test_what_must_survive_a_power_cut_is_written_through(sqlite, tmp_path):
+    from flask import Flask
+
+    db, app = database.new_database(durable=True), Flask("durable")
+    database.init_app(app, db, f"sqlite:///{tmp_path}/durable.db")
+
+    with app.app_context():
+        assert db.session.scalar(sa.text("PRAGMA synchronous")) == 2
+        db.engine.dispose()
+
+
+def test_writers_who_read_first_lose_no_update(sqlite, app, notes_db, note):
+    """Each reads a number and writes it plus one: with deferred transactions updates get lost or fail as locked."""
+    with app.app_context():
+        notes_db.session.add(note(id=1, user_id=1, text="0"))
+        notes_db.session.commit()
+
+    def add_one_25_times():
+        for _ in range(25):
+            with app.app_context():
+                kept = notes_db.session.get(note, 1)
+                kept.text = str(int(kept.text) + 1)
+                notes_db.session.commit()
+
+    threads = [threading.Thread(target=add_one_25_times) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with app.app_context():
+        assert notes_db.session.get(note, 1).text == "100"
+
+
+@pytest.mark.parametrize(("method", "path"), [("get", "/notes"), ("post", "/count")])
+def test_who_only_reads_does_not_wait_for_a_writer(app, client, notes_db, method, path):
+    with app.app_context(), notes_db.engine.begin() as writing:
+        writing.execute(sa.text("DELETE FROM notes"))
+
+        assert getattr(client, method)(path).status_code == 200

@@ -1,0 +1,95 @@
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from shopkit import launcher, logs, prepare
+
+APP = """
+from flask import Flask
+from sqlalchemy.orm import Mapped, mapped_column
+from shopkit import database
+db = database.new_database()
+class Thing(db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+app = Flask(__name__, root_path={root!r})
+app.config["SERVICE_NAME"] = "thing-service"
+database.init_app(app, db, {uri!r})
+"""
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "0001", None, None, None
+def upgrade():
+    op.create_table("thing", sa.Column("id", sa.Integer(), primary_key=True))
+def downgrade():
+    op.drop_table("thing")
+"""
+SEED = """
+import time
+from app import Thing, db
+def seed():
+    if db.session.get(Thing, 1) is None:
+        time.sleep(0.05)
+        db.session.add(Thing(id=1))
+        db.session.commit()
+"""
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch, database_uri):
+    """A service's folder, with a schema and something to fill it with."""
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "app.py").write_text(APP.format(root=str(tmp_path), uri=database_uri))
+    (tmp_path / "migrations" / "0001_things.py").write_text(REVISION)
+    (tmp_path / "seed.py").write_text(SEED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.delenv("SEED_DEMO_DATA", raising=False)
+    monkeypatch.setattr(logs, "set_up", lambda _: None)
+    yield tmp_path
+    for name in ("app", "seed"):
+        sys.modules.pop(name, None)
+
+
+def _things():
+    app, db = sys.modules["app"].app, sys.modules["app"].db
+    with app.app_context():
+        found = db.session.scalars(sa.select(sys.modules["app"].Thing.id)).all()
+        db.engine.dispose()
+    return found
+
+
+def test_the_schema_is_migrated_and_no_data_made_unless_asked_for(service):
+    prepare.main()
+
+    assert _things() == []
+
+
+def test_an_empty_database_is_filled_when_asked_for_and_only_once(service, monkeypatch):
+    monkeypatch.setenv("SEED_DEMO_DATA", "true")
+
+    prepare.main()
+    prepare.main()
+
+    assert _things() == [1]
+
+
+def test_instances_that_start_at_once_do_not_get_in_each_others_way(service):
+    import subprocess
+
+    code = "from shopkit import prepare; prepare.main(seed=True)"
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=service, stderr=subprocess.PIPE)  # noqa: S603
+        for _ in range(3)
+    ]
+    ends = [(process.communicate(timeout=60)[1], process.returncode)[1] for process in running]
+
+    assert ends == [0, 0, 0]
+
+
+def test_the_launcher_puts_services_of_one_kind_into_one_family():
+    families = launcher.parse(["services/a=threads", "api-gateway=gevent", "services/b=threads"])
+
+    assert families == {"threads": [Path("services/a"), Path("services/b")], "gevent": [Path("api-gateway")]}

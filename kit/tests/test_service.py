@@ -1,0 +1,89 @@
+import pytest
+
+from shopkit.schemas import MAX_ID
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    [
+        (b"", "application/json", 400, "unreadable_body"),
+        (b"{", "application/json", 400, "unreadable_body"),
+        (b"\xff", "application/json", 400, "unreadable_body"),
+        (b'{"text": NaN}', "application/json", 400, "unreadable_body"),
+        (b'{"text": "\\u0000"}', "application/json", 400, "unreadable_body"),
+        (b'{"text": ["\\u0000"]}', "application/json", 400, "unreadable_body"),
+        (b'{"text": "\\ud800"}', "application/json", 400, "unreadable_body"),
+        (b'{"text": "x"}', "text/plain", 415, "unsupported_media_type"),
+        (b'{"text": "x"}', "", 415, "unsupported_media_type"),
+        (b"[]", "application/json", 422, "invalid"),
+        (b"null", "application/json", 422, "invalid"),
+        (b'"{\\"text\\": \\"x\\"}"', "application/json", 422, "invalid"),
+        (b"{}", "application/json", 422, "invalid"),
+        (b'{"text": "x", "role": "admin"}', "application/json", 422, "invalid"),
+        (b'{"text": "x"}', "application/json; charset=utf-8", 201, None),
+        (b'{"text": "x"}', "application/merge-patch+json", 201, None),
+        (b'{"text": "' + b"x" * 1024 * 1024 + b'"}', "application/json", 413, "request_entity_too_large"),
+    ],
+)
+def test_a_body_is_a_json_object_or_refused_with_the_reason(client, alice, body, content_type, status, code):
+    response = client.post("/notes", data=body, headers=alice, content_type=content_type)
+
+    assert (response.status_code, response.json.get("code")) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"text": None}, "text"),
+        ({"worth": "cheap"}, "worth"),
+        ({"worth": 1.999}, "worth"),
+        ({"worth": -1}, "worth"),
+        ({"product_id": 0}, "product_id"),
+        ({"product_id": MAX_ID + 1}, "product_id"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_a_field_that_does_not_validate_is_named(client, alice, change, field):
+    response = client.post("/notes", json={"text": "x", **change}, headers=alice)
+
+    assert response.status_code == 422
+    assert [error["field"] for error in response.json["errors"]] == [field]
+    assert field in response.json["error"]
+
+
+@pytest.mark.parametrize("note_id", ["0", str(MAX_ID + 1), "9" * 40, "-1", "one", "1.5"])
+def test_a_number_in_a_path_that_is_no_id_is_a_404(client, alice, note_id):
+    assert client.get(f"/notes/{note_id}", headers=alice).status_code == 404
+
+
+def test_a_nul_character_in_a_query_is_refused(client):
+    assert client.get("/notes?page=1%00").status_code == 400
+
+
+def test_white_space_around_text_is_dropped(client, alice):
+    assert client.post("/notes", json={"text": "  x "}, headers=alice).json["text"] == "x"
+
+
+class TestDescription:
+    @pytest.fixture
+    def document(self, client):
+        return client.get("/openapi.json").json
+
+    def test_it_says_who_may_call_what(self, document):
+        paths = document["paths"]
+
+        assert paths["/notes/{note_id}"]["get"]["security"] == [{"bearer": []}]
+        assert "security" not in paths["/notes"]["get"]
+        assert {"401", "403"} <= paths["/internal/notes"]["post"]["responses"].keys()
+
+    def test_it_says_how_a_call_fails(self, document):
+        responses = document["paths"]["/notes/{note_id}"]["get"]["responses"]
+
+        assert responses.keys() == {"200", "401", "403", "404", "422", "default"}
+        assert responses["404"]["content"] == {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        }
+        assert "422" not in document["paths"]["/count"]["post"]["responses"]
+
+    def test_it_can_be_read_without_a_token(self, client):
+        assert client.get("/openapi.json").json["info"]["title"] == "note-service"

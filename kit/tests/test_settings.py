@@ -1,0 +1,60 @@
+from dataclasses import dataclass
+
+import pytest
+
+from shopkit.settings import Settings, SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything(Settings):
+    debug: bool = False
+    ratio: float = 0.5
+    names: tuple[str, ...] = ()
+
+
+def test_a_missing_secret_ends_the_start_and_names_itself():
+    with pytest.raises(SettingsError, match="SECRET_KEY is missing"):
+        Settings.from_env({})
+
+
+def test_an_empty_secret_is_a_missing_one():
+    with pytest.raises(SettingsError, match="SECRET_KEY"):
+        Settings.from_env({"SECRET_KEY": "  "})
+
+
+def test_values_are_typed():
+    settings = Everything.from_env(
+        {"SECRET_KEY": "s", "PORT": "7000", "DEBUG": "true", "RATIO": "0.25", "NAMES": "a, b,,c"}
+    )
+
+    assert (settings.port, settings.debug, settings.ratio, settings.names) == (7000, True, 0.25, ("a", "b", "c"))
+
+
+def test_what_is_not_given_has_its_default():
+    assert Everything.from_env({"SECRET_KEY": "s", "PORT": ""}).port == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [("PORT", "many", "a whole number"), ("DEBUG", "perhaps", "true or false"), ("RATIO", "half", "a number")],
+)
+def test_a_value_that_makes_no_sense_names_its_variable_and_keeps_the_value_to_itself(name, value, kind):
+    with pytest.raises(SettingsError, match=f"{name} does not make sense as {kind}") as error:
+        Everything.from_env({"SECRET_KEY": "s", name: value})
+    assert value not in str(error.value)
+
+
+def test_the_dotenv_file_of_the_folder_is_read_and_the_environment_wins(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("SECRET_KEY=from the file\nRATIO=0.75\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET_KEY", "from the environment")
+    monkeypatch.setenv("RATIO", "0")
+    monkeypatch.delenv("RATIO")  # so that monkeypatch removes what the file sets
+
+    settings = Everything.from_env()
+
+    assert (settings.secret_key, settings.ratio) == ("from the environment", 0.75)
+
+
+def test_settings_do_not_print_their_secrets():
+    assert "hidden" not in repr(Settings(secret_key="hidden", database_uri="postgresql://hidden@host/db"))
