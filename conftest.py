@@ -153,6 +153,12 @@ def database_uri(request, tmp_path):
 
 
 @pytest.fixture
+def environment():
+    """The settings that have no default."""
+    return dict(ENVIRONMENT)
+
+
+@pytest.fixture
 def settings(database_uri):
     return import_module("settings").Settings.from_env({**ENVIRONMENT, "DATABASE_URI": database_uri})
 

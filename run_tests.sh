@@ -11,12 +11,12 @@ if (($#)); then
   exit
 fi
 
-pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 postgres=${TEST_POSTGRES_URI:-postgresql+psycopg://postgres@127.0.0.1:5432/test}
 if .venv/bin/python -c 'import sys, sqlalchemy; sqlalchemy.create_engine(sys.argv[1], connect_args={"connect_timeout": 2}).connect()' "$postgres" 2>/dev/null; then
   say "The services' tests on PostgreSQL:"
-  TEST_POSTGRES_URI=$postgres pytest -q -n 2 --postgres -m "not processes" services
+  TEST_POSTGRES_URI=$postgres pytest -q -n 2 --dist loadgroup --postgres -m "not processes" services
 else
   say "Skipped on PostgreSQL: none answers at ${postgres##*@} (TEST_POSTGRES_URI says where one is)."
 fi

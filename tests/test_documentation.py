@@ -1,0 +1,54 @@
+"""What is documented is what there is."""
+
+import re
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ["api-gateway", *(f"services/{path.name}" for path in (ROOT / "services").glob("*-service"))]
+# Read by gunicorn and at preparation, not by the app.
+AROUND_THE_APP = {"SEED_DEMO_DATA", "WEB_CONCURRENCY", "HOST"}
+README = (ROOT / "README.md").read_text()
+
+
+def _example(folder):
+    return set(re.findall(r"^#?([A-Z][A-Z_]*)=", (ROOT / folder / ".env.example").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_setting_stands_in_the_example_and_nothing_else_does(folder, running_from):
+    with running_from(folder):
+        known = {each.name.upper() for each in fields(import_module("settings").Settings)}
+    if folder == "api-gateway":
+        known -= {"DATABASE_URI"}
+    if folder == "services/auth-service":
+        known -= {"AUTH_SERVICE_URL"}
+
+    assert known <= _example(folder)
+    assert _example(folder) - known <= AROUND_THE_APP
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_setting_stands_in_the_readme(folder):
+    assert {name for name in _example(folder) if f"`{name}`" not in README} == set()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_public_endpoint_stands_in_the_readme(folder, make_app, network):
+    missing = set()
+    for rule in make_app(folder, network).url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", rule.rule)
+        if not path.startswith("/internal/") and f"{path}`" not in README:
+            missing.add(path)
+
+    assert missing == set()
+
+
+def test_no_secret_is_committed():
+    for folder in FOLDERS:
+        text = (ROOT / folder / ".env.example").read_text()
+        for name, value in re.findall(r"^(\w*(?:SECRET|KEY|PASSWORD)\w*)=(.+)$", text, re.MULTILINE):
+            assert value.startswith("<"), f"{folder}: {name}"

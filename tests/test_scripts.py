@@ -1,0 +1,261 @@
+"""The scripts, with real processes: a copy of this checkout on ports of its own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAMES = [
+    "auth-service",
+    "profile-service",
+    "product-service",
+    "cart-service",
+    "order-service",
+    "customer-support-service",
+    "api-gateway",
+]
+URLS = [
+    "AUTH_SERVICE",
+    "PROFILE_SERVICE",
+    "PRODUCT_SERVICE",
+    "CART_SERVICE",
+    "ORDER_SERVICE",
+    "SUPPORT_SERVICE",
+    "GATEWAY",
+]
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.xdist_group("scripts")]
+
+
+class Checkout:
+    """A checkout whose services listen on free ports."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        tracked = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in tracked.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        self.run("make_env.sh")
+        self.ports = dict(zip(NAMES, _free_ports(len(NAMES)), strict=True))
+        for name in NAMES:
+            self._use_ports(self.env_file(name))
+
+    def env_file(self, name):
+        return self.folder / ("" if name == "api-gateway" else "services") / name / ".env"
+
+    def _use_ports(self, env_file):
+        text = env_file.read_text()
+        for default, port in zip([5001, 5002, 5003, 5004, 5005, 5006, 5000], self.ports.values(), strict=True):
+            text = re.sub(rf"\b{default}\b", str(port), text)
+        env_file.write_text(text)
+
+    def run(self, script, *arguments, **environment):
+        return subprocess.run(  # noqa: S603
+            [str(self.folder / script), *arguments],
+            cwd="/",  # the scripts work from anywhere
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+
+    def smoke(self):
+        urls = {url: f"http://127.0.0.1:{port}" for url, port in zip(URLS, self.ports.values(), strict=True)}
+        return self.run("test_services.py", **urls)
+
+    def pid(self, name):
+        return int((self.folder / ".run" / f"{name}.pid").read_text())
+
+    def listening(self):
+        return [name for name, port in self.ports.items() if _is_open(port)]
+
+
+def _free_ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _is_open(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+    yield checkout
+    checkout.run("stop_all.sh")
+
+
+@pytest.fixture
+def open_shop(checkout):
+    started = checkout.run("start_all.sh")
+    assert started.returncode == 0, started.stdout + started.stderr
+    return checkout
+
+
+def test_a_seeded_shop_starts_and_passes_its_smoke_test_twice(open_shop):
+    for _ in range(2):
+        smoke = open_shop.smoke()
+
+        assert smoke.returncode == 0, smoke.stdout
+        assert "✗" not in smoke.stdout
+        assert "\033" not in smoke.stdout
+
+
+def test_starting_again_changes_nothing(open_shop):
+    before = {name: open_shop.pid(name) for name in NAMES}
+
+    again = open_shop.run("start_all.sh")
+
+    assert again.returncode == 0
+    assert again.stdout.count("is running already") == len(NAMES)
+    assert {name: open_shop.pid(name) for name in NAMES} == before
+
+
+def test_only_what_is_not_running_is_started(open_shop):
+    before = {name: open_shop.pid(name) for name in NAMES}
+    os.kill(before["cart-service"], signal.SIGKILL)
+    _wait_until(lambda: not _is_open(open_shop.ports["cart-service"]))
+
+    started = open_shop.run("run_services.sh", "start")
+
+    assert started.returncode == 0, started.stderr
+    after = {name: open_shop.pid(name) for name in NAMES}
+    assert {name for name in NAMES if before[name] != after[name]} == {"cart-service"}
+
+
+def test_the_status_says_what_runs(open_shop):
+    assert open_shop.run("run_services.sh", "status").stdout.count("is ready on port") == 6
+
+    open_shop.run("run_services.sh", "stop")
+
+    assert open_shop.run("run_services.sh", "status").stdout.count("is stopped") == 6
+    assert open_shop.listening() == ["api-gateway"]
+
+
+def test_the_smoke_test_fails_when_a_service_is_away(open_shop):
+    os.kill(open_shop.pid("product-service"), signal.SIGKILL)
+
+    smoke = open_shop.smoke()
+
+    assert smoke.returncode == 1
+    assert "✗ product: ready" in smoke.stdout
+    open_shop.run("run_services.sh", "start")
+
+
+def test_stopping_ends_everything_and_keeps_the_data(open_shop):
+    stopped = open_shop.run("stop_all.sh")
+
+    assert stopped.returncode == 0
+    assert open_shop.listening() == []
+    assert list((open_shop.folder / ".run").glob("*.pid")) == []
+    assert (open_shop.folder / "services/auth-service/instance/auth.db").exists()
+    assert open_shop.run("stop_all.sh").returncode == 0
+
+
+def test_a_taken_port_is_said_and_what_was_started_is_stopped(checkout):
+    checkout.run("stop_all.sh")
+    with socket.create_server(("127.0.0.1", checkout.ports["api-gateway"])):
+        refused = checkout.run("start_all.sh")
+
+    assert refused.returncode == 1
+    assert f"Port {checkout.ports['api-gateway']}, which api-gateway needs, is taken" in refused.stderr
+    assert checkout.listening() == []
+
+
+def test_a_service_that_cannot_start_shows_the_end_of_its_log_and_the_others_are_stopped(checkout):
+    checkout.run("stop_all.sh")
+    env_file = checkout.env_file("order-service")
+    complete = env_file.read_text()
+    env_file.write_text(re.sub("^SECRET_KEY=.*$", "", complete, flags=re.MULTILINE))
+    try:
+        refused = checkout.run("start_all.sh")
+    finally:
+        env_file.write_text(complete)
+
+    assert refused.returncode == 1
+    assert "order-service did not start" in refused.stderr
+    assert "SECRET_KEY is missing" in refused.stderr
+    assert checkout.listening() == []
+
+
+def test_settings_of_one_program_in_the_terminal_do_not_reach_all(checkout):
+    checkout.run("stop_all.sh")
+
+    started = checkout.run("start_all.sh", PORT="1", DATABASE_URI="sqlite:///all.db")
+
+    assert started.returncode == 0, started.stderr
+    assert checkout.listening() == NAMES
+
+
+def test_seeding_again_changes_nothing(open_shop):
+    for _ in range(2):
+        seeded = open_shop.run("seed_all.sh")
+
+        assert seeded.returncode == 0, seeded.stderr
+    assert open_shop.smoke().returncode == 0
+
+
+def test_existing_settings_are_never_overwritten_and_secrets_are_ones_own(checkout):
+    before = {name: checkout.env_file(name).read_text() for name in NAMES}
+
+    checkout.run("make_env.sh")
+
+    assert {name: checkout.env_file(name).read_text() for name in NAMES} == before
+    secrets = [re.search("^SECRET_KEY=(.+)$", text, re.MULTILINE).group(1) for text in before.values()]
+    assert len(set(secrets)) == len(NAMES)
+    assert all(len(secret) == 64 for secret in secrets)
+    assert checkout.env_file("auth-service").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("lost", ["auth-service", "order-service"])
+def test_a_lost_env_file_comes_back_with_the_secret_that_the_other_side_knows(checkout, lost):
+    account = re.compile("(?:SERVICE_CLIENTS=order-service:|SERVICE_CLIENT_SECRET=)(.+)")
+    other = {"auth-service": "order-service", "order-service": "auth-service"}[lost]
+    kept = checkout.env_file(lost).read_text()
+    checkout.env_file(lost).unlink()
+
+    checkout.run("make_env.sh")
+    remade = checkout.env_file(lost).read_text()
+    checkout.env_file(lost).write_text(kept)
+
+    assert account.search(remade).group(1) == account.search(checkout.env_file(other).read_text()).group(1)
+
+
+def test_an_old_python_is_said(checkout, tmp_path):
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.1" && exit\nexit 1\n')
+    old.chmod(0o755)
+
+    refused = checkout.run("install_dependencies.sh", PYTHON=str(old))
+
+    assert refused.returncode == 1
+    assert "Python 3.11 or newer is needed" in refused.stderr
+    assert "Python 3.9.1" in refused.stderr
+
+
+def _wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
