@@ -106,7 +106,7 @@ class ProfileClient:
     def address(self, address_id: int) -> dict[str, Any]:
         """:raise NotFound: there is none, or it is not the caller's."""
         address: dict[str, Any] = self._for_buyer.get(f"/addresses/{address_id}")
-        return address
+        return {name: value for name, value in address.items() if name not in ("id", "label", "is_default")}
 
     def payment_method(self, payment_method_id: int, user_id: int) -> PaymentMethod:
         """:raise NotFound: there is none, or it is not that user's."""

@@ -76,8 +76,10 @@ def new_database(*, durable: bool = False) -> SQLAlchemy:
 
 def init_app(app: Flask, db: SQLAlchemy, uri: str) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = uri
+    # Values of a failing statement, hashes and provider tokens among them, stay out of the log.
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True}
     if not uri.startswith("sqlite"):
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 3}}
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 3}}
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
@@ -121,6 +123,13 @@ def fetch_or_404(model: type[R], row_id: int, **conditions: Any) -> R:
 
 def _in_words(model: type[Any]) -> str:
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in model.__name__).strip()
+
+
+def one_at_a_time(what: str, whose: int) -> None:
+    """Let nobody else who asks for the same go on until this transaction ends; SQLite has one writer anyway."""
+    db = current_app.extensions["sqlalchemy"]
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what), whose)))
 
 
 def ping(db: SQLAlchemy) -> None:

@@ -96,6 +96,11 @@ class Service(OpenAPI):
         # The gateway, one hop away, says what the outside called us; it replaces whatever a client claims.
         self.wsgi_app = ProxyFix(self.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
 
+    def register_api(self, api: APIBlueprint, **options: Any) -> None:
+        if twice := self.paths.keys() & api.paths.keys():
+            raise ValueError(f"{twice} stands in two blueprints, and the document would show only the last one")
+        super().register_api(api, **options)
+
     def make_response(self, rv: Any) -> Response:
         """Views may return a pydantic model where Flask takes a dict."""
         if isinstance(rv, tuple) and isinstance(rv[0], BaseModel):

@@ -1,0 +1,12 @@
+"""What the cart service reads from its environment, beyond what every service does."""
+
+from dataclasses import dataclass, field
+
+import shopkit.settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(shopkit.settings.Settings):
+    port: int = 5004
+    database_uri: str = field(default="sqlite:///cart.db", repr=False)
+    product_service_url: str = "http://127.0.0.1:5003"

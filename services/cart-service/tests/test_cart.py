@@ -1,0 +1,439 @@
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+LAMP = {
+    "id": 2,
+    "name": "Desk Lamp",
+    "description": "Light",
+    "price": 19.99,
+    "old_price": None,
+    "currency": "USD",
+    "stock": 10,
+    "image_url": "/images/2.svg",
+    "category": "home",
+    "rating": 4.5,
+    "review_count": 3,
+}
+MUG = {**LAMP, "id": 5, "name": "Mug", "price": 7, "stock": 200, "image_url": None}
+
+
+@pytest.fixture
+def sold():
+    return {product["id"]: dict(product) for product in (LAMP, MUG)}
+
+
+@pytest.fixture
+def find(sold):
+    """How the product service answers."""
+
+    def find(request):
+        query = parse_qs(urlsplit(request.url).query)
+        assert query["per_page"] == ["100"]
+        wanted = [int(each) for each in query["ids"][0].split(",")]
+        return 200, [sold[each] for each in wanted if each in sold]
+
+    return find
+
+
+@pytest.fixture
+def shelf(network, sold, find):
+    """What the product service sells: change it, and it sells that."""
+    network.on("GET", "/products", answer=find)
+    return sold
+
+
+@pytest.fixture
+def put_in(shelf, client, alice):
+    """Put a product in Alice's cart; says what is answered."""
+    return lambda product_id, quantity=1: client.post(
+        "/cart/items", json={"product_id": product_id, "quantity": quantity}, headers=alice
+    )
+
+
+@pytest.fixture
+def quantities(shelf, client, alice):
+    """How many of which product are in Alice's cart."""
+
+    def quantities(who=alice):
+        return {item["product_id"]: item["quantity"] for item in client.get("/cart", headers=who).json["items"]}
+
+    return quantities
+
+
+@pytest.fixture
+def fill(app):
+    """Write quantities by product id into Alice's cart."""
+    import models
+
+    def fill(contents):
+        with app.app_context():
+            for product_id, quantity in contents.items():
+                models.db.session.add(models.CartItem(user_id=1, product_id=product_id, quantity=quantity))
+            models.db.session.commit()
+
+    return fill
+
+
+class TestLooking:
+    def test_an_empty_cart_asks_nobody_for_prices(self, client, newcomer, network):
+        response = client.get("/cart", headers=newcomer)
+
+        assert response.status_code == 200
+        assert response.json == {"id": 99, "items": [], "total": 0, "currency": "USD"}
+        assert network.calls == [("POST", "/validate")]
+
+    def test_a_cart_shows_what_is_in_it_at_todays_prices(self, seeded, client, alice, shelf):
+        shelf[2]["price"] = 24.5
+
+        cart = client.get("/cart", headers=alice).json
+
+        assert cart == {
+            "id": 1,
+            "items": [
+                {
+                    "id": 1,
+                    "product_id": 2,
+                    "product_name": "Desk Lamp",
+                    "product_image": "/images/2.svg",
+                    "price": 24.5,
+                    "quantity": 1,
+                    "subtotal": 24.5,
+                },
+                {
+                    "id": 2,
+                    "product_id": 5,
+                    "product_name": "Mug",
+                    "product_image": None,
+                    "price": 7,
+                    "quantity": 2,
+                    "subtotal": 14,
+                },
+            ],
+            "total": 38.5,
+            "currency": "USD",
+        }
+
+    def test_sums_are_exact(self, client, alice, put_in, shelf):
+        shelf[5]["price"] = 0.1
+        put_in(2, 3)
+        put_in(5, 3)
+
+        cart = client.get("/cart", headers=alice)
+
+        assert [item["subtotal"] for item in cart.json["items"]] == [59.97, 0.3]
+        assert '"total":60.27' in cart.text
+
+    def test_one_call_asks_for_all_prices_on_behalf_of_the_caller(self, seeded, client, alice, shelf, network):
+        client.get("/cart", headers=alice)
+
+        assert network.calls == [("POST", "/validate"), ("GET", "/products")]
+        assert network.requests[-1].headers["Authorization"] == alice["Authorization"]
+
+    def test_what_is_no_longer_sold_is_left_out(self, seeded, client, alice, shelf):
+        del shelf[2]
+
+        cart = client.get("/cart", headers=alice).json
+
+        assert ([item["product_id"] for item in cart["items"]], cart["total"]) == ([5], 14)
+
+    def test_everybody_has_a_cart_of_their_own(self, put_in, quantities, bob):
+        put_in(2)
+
+        assert quantities(bob) == {}
+
+
+class TestPuttingIn:
+    def test_the_whole_cart_is_answered(self, put_in, client, alice):
+        put_in(5)
+        response = put_in(2, 3)
+
+        assert response.status_code == 201
+        assert response.json == client.get("/cart", headers=alice).json
+        assert response.json["total"] == 66.97
+
+    def test_one_is_put_in_if_nothing_else_is_said(self, shelf, client, alice, quantities):
+        client.post("/cart/items", json={"product_id": 2}, headers=alice)
+
+        assert quantities() == {2: 1}
+
+    def test_the_same_product_adds_up(self, put_in):
+        first = put_in(2, 3).json
+        second = put_in(2, 4).json
+
+        assert [item["quantity"] for item in second["items"]] == [7]
+        assert second["items"][0]["id"] == first["items"][0]["id"]
+
+    def test_the_price_cannot_be_chosen(self, shelf, client, alice):
+        response = client.post("/cart/items", json={"product_id": 2, "price": 0.01}, headers=alice)
+
+        assert (response.status_code, response.json["errors"][0]["field"]) == (422, "price")
+
+    def test_a_product_that_does_not_exist_is_a_404(self, put_in, quantities):
+        response = put_in(77)
+
+        assert (response.status_code, response.json["error"]) == (404, "There is no product 77.")
+        assert quantities() == {}
+
+    def test_more_than_the_stock_is_refused_with_what_is_available(self, put_in, quantities):
+        put_in(2, 8)
+
+        response = put_in(2, 3)
+
+        assert (response.status_code, response.json["code"]) == (409, "out_of_stock")
+        assert (response.json["available"], response.json["wanted"]) == (10, 11)
+        assert response.json["error"] == "You want 11 of Desk Lamp, and 10 are available."
+        assert quantities() == {2: 8}
+
+    def test_all_of_the_stock_can_be_put_in(self, put_in):
+        assert put_in(2, 10).status_code == 201
+
+    def test_more_than_99_of_one_product_are_refused(self, put_in, quantities):
+        put_in(5, 60)
+
+        response = put_in(5, 40)
+
+        assert (response.status_code, response.json["code"]) == (409, "too_many")
+        assert quantities() == {5: 60}
+
+    def test_a_full_cart_takes_more_of_what_is_in_it_but_nothing_new(self, put_in, fill, shelf, quantities):
+        shelf.update({number: {**MUG, "id": number} for number in range(1001, 1101)})
+        fill(dict.fromkeys(range(1001, 1101), 1))
+
+        refused = put_in(2)
+
+        assert (refused.status_code, refused.json["code"]) == (409, "cart_full")
+        assert put_in(1001).status_code == 201
+        assert quantities() == {**dict.fromkeys(range(1001, 1101), 1), 1001: 2}
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("product_id", 0),
+            ("product_id", 2**31),
+            ("product_id", "lamp"),
+            ("product_id", None),
+            ("quantity", 0),
+            ("quantity", -1),
+            ("quantity", 100),
+            ("quantity", 1.5),
+            ("quantity", None),
+            ("user_id", 2),
+        ],
+    )
+    def test_a_field_that_does_not_validate_is_named(self, client, alice, field, value):
+        response = client.post("/cart/items", json={"product_id": 2, field: value}, headers=alice)
+
+        assert response.status_code == 422
+        assert [error["field"] for error in response.json["errors"]] == [field]
+
+
+class TestSayingHowMany:
+    def test_the_whole_cart_is_answered(self, seeded, shelf, client, alice):
+        response = client.put("/cart/items/1", json={"quantity": 10}, headers=alice)
+
+        assert response.status_code == 200
+        assert response.json == client.get("/cart", headers=alice).json
+        assert [item["quantity"] for item in response.json["items"]] == [10, 2]
+
+    def test_more_than_the_stock_is_refused_with_what_is_available(self, seeded, quantities, client, alice):
+        response = client.put("/cart/items/1", json={"quantity": 11}, headers=alice)
+
+        assert (response.status_code, response.json["code"]) == (409, "out_of_stock")
+        assert (response.json["available"], response.json["wanted"]) == (10, 11)
+        assert quantities() == {2: 1, 5: 2}
+
+    def test_there_are_none_of_what_is_no_longer_sold(self, seeded, shelf, client, alice):
+        del shelf[2]
+
+        assert client.put("/cart/items/1", json={"quantity": 2}, headers=alice).status_code == 404
+
+    def test_an_item_that_does_not_exist_is_a_404(self, client, alice):
+        response = client.put("/cart/items/7", json={"quantity": 2}, headers=alice)
+
+        assert (response.status_code, response.json["error"]) == (404, "There is no cart item 7.")
+
+    @pytest.mark.parametrize("quantity", [0, 100, -1, "many", None])
+    def test_a_quantity_that_does_not_validate_is_named(self, seeded, client, alice, quantity):
+        response = client.put("/cart/items/1", json={"quantity": quantity}, headers=alice)
+
+        assert (response.status_code, response.json["errors"][0]["field"]) == (422, "quantity")
+
+
+class TestTakingOut:
+    def test_an_item_can_be_taken_out_without_asking_for_prices(self, seeded, quantities, client, alice, network):
+        assert client.delete("/cart/items/1", headers=alice).status_code == 204
+
+        assert network.calls == [("POST", "/validate")]
+        assert quantities() == {5: 2}
+        assert client.delete("/cart/items/1", headers=alice).status_code == 404
+
+    def test_a_cart_can_be_emptied_again_and_again(self, seeded, quantities, client, alice):
+        assert client.delete("/cart", headers=alice).status_code == 204
+        assert client.delete("/cart", headers=alice).status_code == 204
+        assert quantities() == {}
+
+    def test_emptying_a_cart_leaves_the_others_alone(self, seeded, quantities, client, bob):
+        client.delete("/cart", headers=bob)
+
+        assert quantities() == {2: 1, 5: 2}
+
+    def test_what_was_bought_is_taken_out_again_and_again(self, seeded, quantities, client, service):
+        for _ in range(2):
+            response = client.post("/internal/carts/1/bought", json={"product_ids": [2, 77]}, headers=service)
+            assert response.status_code == 204
+
+        assert quantities() == {5: 2}
+
+    def test_what_one_bought_stays_in_the_carts_of_others(self, seeded, quantities, client, service):
+        client.post("/internal/carts/2/bought", json={"product_ids": [2, 5]}, headers=service)
+
+        assert quantities() == {2: 1, 5: 2}
+
+    @pytest.mark.parametrize("ids", [None, 2, [0], ["lamp"], list(range(1, 102))])
+    def test_what_was_bought_must_be_said_in_ids(self, client, service, ids):
+        response = client.post("/internal/carts/1/bought", json={"product_ids": ids}, headers=service)
+
+        assert response.status_code == 422
+        assert response.json["errors"][0]["field"].startswith("product_ids")
+
+
+class TestWhoMay:
+    @pytest.mark.parametrize(("method", "body"), [("PUT", {"quantity": 3}), ("DELETE", None)])
+    def test_somebody_elses_item_does_not_exist(self, seeded, quantities, client, bob, method, body):
+        assert client.open("/cart/items/1", method=method, json=body, headers=bob).status_code == 404
+        assert quantities() == {2: 1, 5: 2}
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/cart"),
+            ("DELETE", "/cart"),
+            ("POST", "/cart/items"),
+            ("PUT", "/cart/items/1"),
+            ("DELETE", "/cart/items/1"),
+        ],
+    )
+    def test_carts_are_for_people_who_are_signed_in(self, client, service, method, path):
+        assert client.open(path, method=method).status_code == 401
+        assert client.open(path, method=method, headers=service).status_code == 403
+
+    def test_only_services_say_what_was_bought(self, client, alice, admin):
+        body = {"product_ids": [2]}
+
+        assert client.post("/internal/carts/1/bought", json=body).status_code == 401
+        assert client.post("/internal/carts/1/bought", json=body, headers=alice).status_code == 403
+        assert client.post("/internal/carts/1/bought", json=body, headers=admin).status_code == 403
+
+
+class TestWithoutTheProductService:
+    @pytest.mark.parametrize(("error", "status"), [(requests.ConnectionError, 502), (requests.ReadTimeout, 504)])
+    def test_nothing_is_half_done(self, seeded, quantities, network, find, client, alice, error, status):
+        network.down("GET", "/products", error)
+
+        responses = [
+            client.get("/cart", headers=alice),
+            client.post("/cart/items", json={"product_id": 2}, headers=alice),
+            client.put("/cart/items/1", json={"quantity": 5}, headers=alice),
+        ]
+        network.on("GET", "/products", answer=find)
+
+        assert [response.status_code for response in responses] == [status] * 3
+        assert quantities() == {2: 1, 5: 2}
+
+    @pytest.mark.parametrize(
+        "answer", [None, {"products": []}, [{"id": 2}], [{**LAMP, "price": 1.999}], [{**LAMP, "stock": -1}]]
+    )
+    def test_an_answer_that_makes_no_sense_is_its_fault(self, seeded, network, client, alice, answer):
+        network.on("GET", "/products", answer)
+
+        assert client.get("/cart", headers=alice).status_code == 502
+
+    def test_we_are_not_ready(self, client, network):
+        network.down("GET", "/health/live")
+
+        response = client.get("/health")
+
+        assert response.status_code == 503
+        assert response.json["checks"]["product-service"] == "UpstreamFailed"
+
+
+class TestAtTheSameMoment:
+    @pytest.fixture
+    def at_once(self, app, shelf, alice):
+        """Put these products in Alice's cart at the same moment; says the answers."""
+
+        def put_in(product_id):
+            return app.test_client().post("/cart/items", json={"product_id": product_id}, headers=alice)
+
+        def at_once(product_ids):
+            with ThreadPoolExecutor(len(product_ids)) as pool:
+                return list(pool.map(put_in, product_ids))
+
+        return at_once
+
+    def test_the_same_product_adds_up(self, at_once, quantities):
+        responses = at_once([5] * 8)
+
+        assert [response.status_code for response in responses] == [201] * 8
+        assert sorted(response.json["items"][0]["quantity"] for response in responses) == list(range(1, 9))
+        assert quantities() == {5: 8}
+
+    def test_the_stock_is_not_exceeded(self, at_once, quantities, put_in):
+        put_in(2, 6)
+
+        statuses = sorted(response.status_code for response in at_once([2] * 8))
+
+        assert statuses == [201] * 4 + [409] * 4
+        assert quantities() == {2: 10}
+
+    def test_no_more_than_a_hundred_different_products_get_in(self, at_once, fill, shelf, quantities):
+        shelf.update({number: {**MUG, "id": number} for number in range(1001, 1105)})
+        fill(dict.fromkeys(range(1001, 1097), 1))
+
+        statuses = sorted(response.status_code for response in at_once(list(range(1097, 1105))))
+
+        assert statuses == [201] * 4 + [409] * 4
+        assert len(quantities()) == 100
+
+    def test_the_answer_knows_what_came_in_while_prices_were_asked_for(self, find, network, put_in, fill):
+        def somebody_is_faster(request):
+            network.on("GET", "/products", answer=find)
+            fill({5: 1})
+            return find(request)
+
+        network.on("GET", "/products", answer=somebody_is_faster)
+        response = put_in(2)
+
+        assert response.status_code == 201
+        assert [item["product_id"] for item in response.json["items"]] == [5, 2]
+
+    def test_a_cart_that_never_stands_still_is_a_conflict_in_the_end(self, put_in, monkeypatch):
+        import itertools
+
+        import shopping
+
+        others = itertools.count(1000)
+        monkeypatch.setattr(shopping, "products_of", lambda _: {next(others)})  # somebody is always faster
+
+        response = put_in(1)
+
+        assert (response.status_code, response.json["code"]) == (409, "changed_meanwhile")
+
+
+def test_seeding_twice_changes_nothing(seeded, quantities):
+    import seed
+
+    with seeded.app_context():
+        seed.seed()
+
+    assert quantities() == {2: 1, 5: 2}
+
+
+def test_the_api_describes_the_sums(client):
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+
+    assert "total" in schemas["CartOut"]["properties"]
+    assert "subtotal" in schemas["ItemOut"]["properties"]

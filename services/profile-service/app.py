@@ -1,0 +1,31 @@
+"""The profile service: who a customer is at home, where parcels go, and what they pay with."""
+
+from flask import Flask
+from requests.adapters import BaseAdapter
+
+from address_routes import addresses
+from models import db
+from payment_routes import payment_methods
+from profile_routes import profiles
+from settings import Settings
+from shopkit.service import create_service, run
+
+
+def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
+    settings = settings or Settings.from_env()
+    app = create_service(
+        __name__,
+        "profile-service",
+        settings,
+        apis=[profiles, addresses, payment_methods(settings.payment_provider)],
+        db=db,
+        adapter=adapter,
+    )
+    app.config["PAYMENT_PROVIDER"] = settings.payment_provider
+    return app
+
+
+app = create_app()
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,14 @@
+"""What the profile service reads from its environment, beyond what every service does."""
+
+from dataclasses import dataclass, field
+
+import shopkit.settings
+
+SANDBOX = "sandbox"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(shopkit.settings.Settings):
+    port: int = 5002
+    database_uri: str = field(default="sqlite:///profile.db", repr=False)
+    payment_provider: str = SANDBOX
