@@ -23,7 +23,7 @@ PUBLIC = {
     "GET /categories",
     "GET /categories/<category>",
     "GET /search",
-    "GET /images/<name>",
+    "GET /images/<file>",
 }
 # Signed-in people may name what belongs to nobody.
 NOBODYS = {"POST /products/<int:product_id>/reviews"}

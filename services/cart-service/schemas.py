@@ -8,7 +8,7 @@ from shopkit.schemas import Amount, Id, Input, Output
 
 CURRENCY = "USD"
 
-Quantity = Annotated[int, Field(ge=1, le=99)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=99)]
 
 
 class NewItem(Input):

@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, RootModel, StringConstraints, model_va
 from models import CUSTOMER_ACTIONS, STAFF_ACTIONS, Order, OrderStatus, PaymentStatus
 from shopkit.auth import current_user
 from shopkit.paging import Page
-from shopkit.schemas import Amount, Id, Input, Output, Timestamp
+from shopkit.schemas import Amount, Id, Input, Output, QueryId, Timestamp
 
 Required = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Optional = Annotated[str | None, Field(max_length=200)]
@@ -46,7 +46,7 @@ class OrderPath(Output):
 
 class OrderQuery(Page):
     status: OrderStatus | None = None
-    user_id: Id | None = None
+    user_id: QueryId | None = None
 
 
 class IdempotencyKey(Output):

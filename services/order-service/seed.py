@@ -1,6 +1,7 @@
 """Orders of the demonstration: two of alice's, one of bob's, each paid in the sandbox."""
 
 import uuid
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,6 +27,14 @@ ADDRESSES = {
         "country": "US",
     },
 }
+HEADPHONES, SPEAKER, MICROPHONE = (
+    {"product_id": product_id, "product_name": name, "product_image": f"/images/{picture}.svg", "price": price}
+    for product_id, name, picture, price in (
+        (1, "Wireless Headphones", "wireless-headphones", 15900),
+        (2, "Portable Speaker", "portable-speaker", 5990),
+        (4, "Studio Microphone", "studio-microphone", 10900),
+    )
+)
 CARDS = {ALICE: (1, "visa", "4242"), BOB: (2, "mastercard", "4444")}
 
 
@@ -33,15 +42,13 @@ def seed() -> None:
     """Add them to an empty database; what was bought are products of the product service's demonstration."""
     if db.session.scalar(sa.select(Order.id).limit(1)):
         return
-    _bought(
-        ALICE, OrderStatus.DELIVERED, [(1, "Walnut Desk Lamp", 4900, 1), (4, "Noise-Cancelling Headphones", 19900, 1)]
-    )
-    _bought(ALICE, OrderStatus.SHIPPED, [(2, "Mechanical Keyboard", 12900, 2)])
-    _bought(BOB, OrderStatus.DELIVERED, [(1, "Walnut Desk Lamp", 4900, 2)])
+    _bought(ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)])
+    _bought(ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)])
+    _bought(BOB, OrderStatus.DELIVERED, [(HEADPHONES, 2)])
     db.session.commit()
 
 
-def _bought(user_id: int, status: OrderStatus, items: list[tuple[int, str, int, int]]) -> None:
+def _bought(user_id: int, status: OrderStatus, items: list[tuple[dict[str, Any], int]]) -> None:
     payment_method_id, brand, last_four = CARDS[user_id]
     order = Order(
         reference=uuid.uuid4(),
@@ -53,7 +60,7 @@ def _bought(user_id: int, status: OrderStatus, items: list[tuple[int, str, int, 
         payment_method_id=payment_method_id,
         payment_brand=brand,
         payment_last_four=last_four,
-        items=[OrderItem(product_id=i, product_name=name, price=price, quantity=n) for i, name, price, n in items],
+        items=[OrderItem(**product, quantity=quantity) for product, quantity in items],
     )
     charge = SandboxCharge(
         id=f"sandbox_{uuid.uuid4().hex}", key=order.reference, amount=order.total_amount, currency="USD"

@@ -17,7 +17,7 @@ from pydantic import (
 
 import cards
 from shopkit.database import now
-from shopkit.schemas import Id, Input, Output, Query, Timestamp
+from shopkit.schemas import Input, Output, Query, QueryId, Timestamp
 
 PHONE = r"([ +\-.()/]*[0-9]){5}[0-9 +\-.()/]*"
 
@@ -137,8 +137,8 @@ class NewAddress(AddressChange):
 class Card(Input):
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    exp_month: Annotated[int, Field(ge=1, le=12)]
-    exp_year: Annotated[int, Field(ge=2000, le=2099)]
+    exp_month: Annotated[int, Field(strict=True, ge=1, le=12)]
+    exp_year: Annotated[int, Field(strict=True, ge=2000, le=2099)]
     cardholder_name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_card_number)]
     is_default: bool = False
 
@@ -222,7 +222,7 @@ class PaymentMethodPath(Output):
 
 
 class OwnerQuery(Query):
-    user_id: Id
+    user_id: QueryId
 
 
 class ProviderCardOut(Output):

@@ -166,7 +166,9 @@ def _answer_http(error: HTTPException) -> Response:
     code = HTTPStatus(status).name.lower()
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(status, ShopError.code, "Something went wrong on our side.", headers)
-    return problem(status, code, error.description or HTTPStatus(status).phrase, headers)
+    # Werkzeug's own sentences are for people with browsers; a raised one may have its own.
+    said = error.description if error.description != type(error).description else None
+    return problem(status, code, said or f"{HTTPStatus(status).description or HTTPStatus(status).phrase}.", headers)
 
 
 def _answer_database(error: OperationalError) -> Response:

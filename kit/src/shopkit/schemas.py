@@ -50,7 +50,12 @@ Amount = Annotated[int, PlainSerializer(amount, when_used="always"), _AMOUNT_SCH
 AmountIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_AMOUNT), _AMOUNT_SCHEMA]
 """An amount of money coming in: a number with at most two decimals in JSON, minor units here."""
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Id = Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
+"""An id in a body: a number, not a text that looks like one."""
+
+QueryId = Annotated[int, Field(ge=1, le=MAX_ID)]
+"""An id in a query, where everything is text."""
+
 Timestamp = datetime
 
 

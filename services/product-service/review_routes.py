@@ -1,0 +1,30 @@
+import sqlalchemy as sa
+from flask_openapi3 import APIBlueprint, Tag
+
+from models import Product, Review, db, locked_product, put_review
+from schemas import NewReview, ProductPath, ReviewOut, Reviews
+from shopkit.auth import current_user, public
+from shopkit.database import fetch_or_404
+from shopkit.paging import Page, page_of
+from shopkit.service import Answer
+
+reviews = APIBlueprint("reviews", __name__, abp_tags=[Tag(name="reviews")])
+
+
+@reviews.get("/products/<int:product_id>/reviews", responses={200: Reviews})
+@public
+def list_reviews(path: ProductPath, query: Page) -> Answer:
+    """List what customers say of a product, newest first."""
+    product = fetch_or_404(Product, path.product_id, archived_at=None)
+    newest_first = sa.select(Review).filter_by(product_id=product.id).order_by(Review.id.desc())
+    return page_of(newest_first, query, ReviewOut)
+
+
+@reviews.post("/products/<int:product_id>/reviews", responses={200: ReviewOut, 201: ReviewOut})
+def write_review(path: ProductPath, body: NewReview) -> Answer:
+    """Review a product; a second review replaces the first (200)."""
+    user = current_user()
+    product = locked_product(path.product_id)
+    review, is_new = put_review(product, user.id, user.username, body.rating, body.comment)
+    db.session.commit()
+    return ReviewOut.model_validate(review), 201 if is_new else 200

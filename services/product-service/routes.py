@@ -1,0 +1,119 @@
+import sqlalchemy as sa
+from flask import send_from_directory
+from flask_openapi3 import APIBlueprint, Tag
+
+from models import Product, db, locked_product
+from schemas import (
+    Categories,
+    CategoryOut,
+    CategoryPath,
+    NewProduct,
+    PicturePath,
+    ProductChange,
+    ProductOut,
+    ProductPath,
+    ProductQuery,
+    Products,
+    SearchQuery,
+)
+from search import matching, on_sale, with_words
+from shopkit.auth import ADMIN, only, public
+from shopkit.database import fetch_or_404, now
+from shopkit.errors import NotFound
+from shopkit.paging import Page, page_of
+from shopkit.service import Answer
+
+PICTURES = "images"
+DAY = 24 * 60 * 60
+# A picture that is opened by itself must not be able to do anything.
+PICTURE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+products = APIBlueprint("products", __name__, abp_tags=[Tag(name="products")])
+
+
+@products.get("/products", responses={200: Products})
+@public
+def list_products(query: ProductQuery) -> Answer:
+    """List products, in the order of their ids unless `sort` says otherwise.
+
+    `in_stock=false` lists what is sold out; products without a review come last by rating, and meet no `min_rating`.
+    """
+    return page_of(matching(query), query, ProductOut)
+
+
+@products.get("/products/<int:product_id>", responses={200: ProductOut})
+@public
+def show_product(path: ProductPath) -> Answer:
+    """Show a product."""
+    return ProductOut.model_validate(fetch_or_404(Product, path.product_id, archived_at=None))
+
+
+@products.get("/search", responses={200: Products})
+@public
+def search(query: SearchQuery) -> Answer:
+    """Find products whose name, description or category contains every word."""
+    return page_of(on_sale().where(*with_words(query.q)).order_by(Product.id), query, ProductOut)
+
+
+@products.get("/categories", responses={200: Categories})
+@public
+def list_categories() -> Answer:
+    """List the categories and how many products each has."""
+    counted = (
+        sa.select(Product.category.label("name"), sa.func.count().label("product_count"))
+        .where(Product.archived_at.is_(None))
+        .group_by(Product.category)
+        .order_by(Product.category)
+    )
+    return Categories([CategoryOut.model_validate(row) for row in db.session.execute(counted)])
+
+
+@products.get("/categories/<category>", responses={200: Products})
+@public
+def list_category(path: CategoryPath, query: Page) -> Answer:
+    """List the products of a category."""
+    of_category = on_sale().where(Product.category == path.category).order_by(Product.id)
+    if db.session.scalar(of_category.limit(1)) is None:
+        raise NotFound("There is no such category.")
+    return page_of(of_category, query, ProductOut)
+
+
+@products.post("/products", responses={201: ProductOut})
+@only(ADMIN)
+def add_product(body: NewProduct) -> Answer:
+    """Add a product."""
+    product = Product.new(**body.model_dump())
+    db.session.add(product)
+    db.session.commit()
+    return ProductOut.model_validate(product), 201
+
+
+@products.put("/products/<int:product_id>", responses={200: ProductOut})
+@only(ADMIN)
+def change_product(path: ProductPath, body: ProductChange) -> Answer:
+    """Change a product; what is not sent stays, and `stock` is what can be bought."""
+    product = locked_product(path.product_id)
+    product.change(**body.model_dump(exclude_unset=True))
+    db.session.commit()
+    return ProductOut.model_validate(product)
+
+
+@products.delete("/products/<int:product_id>", responses={204: None})
+@only(ADMIN)
+def remove_product(path: ProductPath) -> Answer:
+    """Stop selling a product."""
+    locked_product(path.product_id).archived_at = now()
+    db.session.commit()
+    return "", 204
+
+
+@products.get("/images/<file>", responses={200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}}})
+@public
+def show_picture(path: PicturePath) -> Answer:
+    """Show a product's picture."""
+    picture = send_from_directory(PICTURES, path.file, mimetype="image/svg+xml", max_age=DAY)
+    picture.headers.update(PICTURE_HEADERS)
+    return picture

@@ -1,0 +1,179 @@
+"""What goes in and out of the product service as JSON."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    RootModel,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH
+from shopkit.paging import Page
+from shopkit.schemas import Amount, AmountIn, Id, Input, Output, QueryId, Timestamp
+
+NO_PICTURE = "/images/parcel.svg"
+
+
+def _numbers(text: object) -> object:
+    return text.split(",") if isinstance(text, str) else text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
+Category = Annotated[str, Field(max_length=CATEGORY_LENGTH, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+# a path of the shop's own or an address; never a scheme that a browser would run
+ImageUrl = Annotated[str, Field(max_length=500, pattern=r"^(/[^/\s]|https?://)\S*$")]
+Stock = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Ids = Annotated[
+    tuple[QueryId, ...],
+    Field(max_length=100),
+    BeforeValidator(_numbers),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(,\d+)*$", "examples": ["3,5,8"]}),
+]
+Words = Annotated[str, Field(max_length=100)]
+AnyCategory = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\x00]*$")]
+Rating = Annotated[
+    int,
+    PlainSerializer(lambda tenths: float(Decimal(tenths).scaleb(-1))),
+    WithJsonSchema({"type": "number", "minimum": 1, "maximum": 5}),
+]
+"""An average going out: tenths here, a number with one decimal in JSON."""
+
+
+class ProductPath(BaseModel):
+    product_id: int
+
+
+class CategoryPath(BaseModel):
+    category: AnyCategory
+
+
+class PicturePath(BaseModel):
+    file: str
+
+
+class ReservationPath(BaseModel):
+    reservation_id: UUID
+
+
+class ProductQuery(Page):
+    ids: Ids | None = None
+    category: AnyCategory = ""
+    q: Words = ""
+    min_price: AmountIn | None = None
+    max_price: AmountIn | None = None
+    in_stock: bool | None = None
+    min_rating: Annotated[Decimal, Field(ge=0, le=5, decimal_places=1)] | None = None
+    sort: Literal["newest", "price", "-price", "rating", "-rating", "name"] | None = None
+
+
+class SearchQuery(Page):
+    q: Annotated[Words, Field(min_length=1)]
+
+
+class NewProduct(Input):
+    name: Name
+    description: Description
+    price: AmountIn
+    old_price: AmountIn | None = None
+    category: Category
+    stock: Stock
+    image_url: ImageUrl = NO_PICTURE
+
+
+class ProductChange(Input):
+    """What is not sent stays as it is; so the defaults here only say that a field may be left out, and never count."""
+
+    name: Name = Field(default_factory=str)
+    description: Description = Field(default_factory=str)
+    price: AmountIn = Field(default_factory=int)
+    old_price: AmountIn | None = None
+    category: Category = Field(default_factory=str)
+    stock: Stock = Field(default_factory=int)
+    image_url: ImageUrl = Field(default_factory=str)
+
+
+class ProductOut(Output):
+    id: int
+    name: str
+    description: str
+    price: Amount
+    old_price: Amount | None
+    currency: str = CURRENCY
+    stock: int
+    image_url: str
+    category: str
+    rating: Rating | None
+    review_count: int
+
+
+class CategoryOut(Output):
+    name: str
+    product_count: int
+
+
+class NewReview(Input):
+    rating: int = Field(strict=True, ge=1, le=5)
+    comment: str = Field("", max_length=COMMENT_LENGTH, validation_alias=AliasChoices("comment", "review_text"))
+
+
+class ReviewOut(Output):
+    id: int
+    product_id: int
+    user_id: int
+    username: str
+    rating: int
+    comment: str
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class NewFavorite(Input):
+    product_id: Id
+
+
+class ItemToReserve(Input):
+    product_id: Id
+    quantity: int = Field(strict=True, ge=1, le=1000)
+
+
+class NewReservation(Input):
+    reservation_id: UUID
+    items: list[ItemToReserve] = Field(min_length=1, max_length=100)
+    expires_in: int = Field(900, strict=True, ge=60, le=86_400)
+
+
+class ReservedItem(Output):
+    product_id: int
+    product_name: str
+    product_image: str
+    unit_price: Amount
+    quantity: int
+
+
+class ReservationOut(Output):
+    reservation_id: str = Field(validation_alias="id")
+    status: str
+    expires_at: Timestamp
+    items: list[ReservedItem]
+    currency: str = CURRENCY
+
+
+class Products(RootModel[list[ProductOut]]):
+    pass
+
+
+class Categories(RootModel[list[CategoryOut]]):
+    pass
+
+
+class Reviews(RootModel[list[ReviewOut]]):
+    pass

@@ -1,0 +1,44 @@
+"""Finding products: what is sold, by its properties and by words, in an order."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from models import Product
+from schemas import ProductQuery
+
+ORDERS: dict[str | None, sa.ColumnElement[Any]] = {
+    None: Product.id.asc(),
+    "newest": Product.id.desc(),
+    "price": Product.price.asc(),
+    "-price": Product.price.desc(),
+    "rating": Product.rating.asc().nulls_last(),
+    "-rating": Product.rating.desc().nulls_last(),
+    "name": Product.search_text.asc(),  # begins with the name
+}
+
+
+def on_sale() -> sa.Select[tuple[Product]]:
+    return sa.select(Product).where(Product.archived_at.is_(None))
+
+
+def with_words(text: str) -> list[sa.ColumnElement[bool]]:
+    """The product speaks of every word of the text, in whatever case."""
+    return [Product.search_text.contains(word, autoescape=True) for word in text.casefold().split()]
+
+
+def matching(wanted: ProductQuery) -> sa.Select[tuple[Product]]:
+    conditions = with_words(wanted.q)
+    if wanted.ids is not None:
+        conditions.append(Product.id.in_(wanted.ids))
+    if wanted.category:
+        conditions.append(Product.category == wanted.category)
+    if wanted.min_price is not None:
+        conditions.append(Product.price >= wanted.min_price)
+    if wanted.max_price is not None:
+        conditions.append(Product.price <= wanted.max_price)
+    if wanted.in_stock is not None:
+        conditions.append((Product.stock > 0) == wanted.in_stock)
+    if wanted.min_rating is not None:
+        conditions.append(Product.rating >= int(wanted.min_rating * 10))
+    return on_sale().where(*conditions).order_by(ORDERS[wanted.sort], Product.id)
