@@ -1,5 +1,8 @@
 """Walks the URL map of every service: a new route without a rule about who may use it fails here."""
 
+import re
+from uuid import UUID
+
 import pytest
 
 from shopkit.auth import EVERYONE, PEOPLE, SERVICE, allowed_roles
@@ -102,4 +105,4 @@ def test_a_newcomer_finds_nothing_of_anybody(service_app, newcomer):
 
 
 def _path(rule):
-    return rule.build(dict.fromkeys(rule.arguments, ALICES_ID))[1] if rule.arguments else rule.rule
+    return re.sub(r"<(?:(\w+):)?\w+>", lambda found: str(UUID(int=1) if found[1] == "uuid" else ALICES_ID), rule.rule)
