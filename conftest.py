@@ -152,7 +152,7 @@ def database_uri(request, tmp_path):
     return f"{POSTGRES_URI}?options=-csearch_path%3D{schema}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def environment():
     """The settings that have no default."""
     return dict(ENVIRONMENT)

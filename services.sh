@@ -40,14 +40,12 @@ is_running() {
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-is_ready() {
-  local status
-  status=$(
-    exec 3<>"/dev/tcp/127.0.0.1/$1" 2>/dev/null
-    printf 'GET /health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
-    read -r -t 5 _ status _ <&3 && echo "$status"
-  ) 2>/dev/null && [[ $status == 200 ]]
-}
+# In a subshell, so that the connection ends with it; bash reports a refused one on standard error.
+is_ready() (
+  exec 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+  printf 'GET /health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+  read -r -t 5 _ status _ <&3 && [[ $status == 200 ]]
+)
 
 # Start those of the named services that are not running, all at once, and wait until each is ready.
 # If one cannot start, say why and stop again what was started.
@@ -60,6 +58,11 @@ start() {
       continue
     fi
     port=$(port_of "$name")
+    # The workers of one that was killed notice it within a second or two, and hold its port until then.
+    for _ in {1..30}; do
+      if [[ ! -e .run/$name.pid ]] || ! port_is_taken "$port"; then break; fi
+      sleep 0.1
+    done
     ! port_is_taken "$port" || die "Port $port, which $name needs, is taken by another program. Stop that one, or change PORT in $(folder_of "$name")/.env."
     starting+=("$name")
     arguments+=("$(folder_of "$name")=$(kind_of "$name")")

@@ -37,8 +37,9 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.xdist
 class Checkout:
     """A checkout whose services listen on free ports."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tests_own):
         self.folder = folder
+        self._terminal = {name: value for name, value in os.environ.items() if name not in tests_own}
         tracked = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607
             cwd=ROOT,
@@ -69,14 +70,14 @@ class Checkout:
         return subprocess.run(  # noqa: S603
             [str(self.folder / script), *arguments],
             cwd="/",  # the scripts work from anywhere
-            env={**os.environ, **environment},
+            env={**self._terminal, **environment},
             capture_output=True,
             text=True,
             timeout=200,
         )
 
     def smoke(self):
-        urls = {url: f"http://127.0.0.1:{port}" for url, port in zip(URLS, self.ports.values(), strict=True)}
+        urls = {f"{url}_URL": f"http://127.0.0.1:{port}" for url, port in zip(URLS, self.ports.values(), strict=True)}
         return self.run("test_services.py", **urls)
 
     def pid(self, name):
@@ -100,8 +101,8 @@ def _is_open(port):
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+def checkout(tmp_path_factory, environment):
+    checkout = Checkout(tmp_path_factory.mktemp("checkout"), environment)
     yield checkout
     checkout.run("stop_all.sh")
 

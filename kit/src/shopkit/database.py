@@ -7,12 +7,10 @@ transaction that reads first and writes later fails at once when somebody else w
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from flask import Flask, current_app, g, has_request_context, request
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -84,7 +82,6 @@ def init_app(app: Flask, db: SQLAlchemy, uri: str) -> None:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _make_sqlite_transactional(db.engine, "FULL" if db.metadata.info["durable"] else "NORMAL")
-    _init_migrations(app, db)
 
 
 def reads_only(view: Callable[P, R]) -> Callable[P, R]:
@@ -159,14 +156,3 @@ def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:
     def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if _may_write() else "BEGIN")
 
-
-def _init_migrations(app: Flask, db: SQLAlchemy) -> None:
-    """One Alembic environment for all services, in the kit; a service's own folder holds its revisions only."""
-    migrate = Migrate(app, db, directory=str(Path(__file__).parent / "migrations"))
-
-    @migrate.configure
-    def _revisions_of_the_service(config: Any) -> Any:
-        config.set_main_option("version_locations", str(Path(app.root_path) / "migrations"))
-        config.set_main_option("path_separator", "os")
-        config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
-        return config

@@ -12,8 +12,9 @@ import sys
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-_WARM = ("shopkit.service", "shopkit.service_account", "shopkit.paging", "gunicorn.app.wsgiapp", "gunicorn.arbiter")
+_WARM = ("shopkit.service", "shopkit.service_account", "shopkit.paging", "gunicorn.app.base", "gunicorn.arbiter")
 _WORKERS = {"threads": "gunicorn.workers.gthread", "gevent": "gunicorn.workers.ggevent"}
 _SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
 
@@ -66,8 +67,22 @@ def _become_gunicorn(folder: Path, kind: str) -> None:
     for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
         os.dup2(log, descriptor)
     os.chdir(folder)
-    sys.argv = ["gunicorn", "-c", f"python:{_SETTINGS[kind]}", "--pid", str(pid_file), "app:app"]
-    import_module("gunicorn.app.wsgiapp").run()
+    sys.path.insert(0, str(Path.cwd()))
+    base = import_module("gunicorn.app.base").BaseApplication
+
+    class Gunicorn(base):  # type: ignore[misc, valid-type]
+        """What `gunicorn -c python:… app:app` would be, had it not been imported in another folder."""
+
+        def load_config(self) -> None:
+            settings = vars(import_module(_SETTINGS[kind]))
+            for name in self.cfg.settings.keys() & settings.keys():
+                self.cfg.set(name, settings[name])
+            self.cfg.set("pidfile", str(pid_file))
+
+        def load(self) -> Any:
+            return import_module("app").app
+
+    Gunicorn().run()
     os._exit(0)
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from flask import Flask
-from flask_migrate import upgrade
 
-from shopkit import logs
+from shopkit import logs, migrate
 
 _LOCK = 0x5409  # any number, as long as every instance takes the same
 
@@ -26,7 +25,7 @@ def prepare(app: Flask, *, seed: bool) -> None:
     with app.app_context():
         db = app.extensions["sqlalchemy"]
         with _one_at_a_time(db.engine):
-            upgrade()
+            migrate.to_newest(app)
             if seed:
                 import_module("seed").seed()
         db.engine.dispose()

@@ -1,0 +1,93 @@
+"""The server side of Socket.IO: on which server it runs, and how its connections end."""
+
+import errno
+import logging
+import signal
+import sys
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from flask_socketio import SocketIO
+from werkzeug.serving import WSGIRequestHandler
+
+from settings import Settings
+from shopkit import logs, service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+MAX_PACKET_BYTES = 64 * 1024
+
+
+def new_socketio(app: Flask, settings: Settings) -> SocketIO:
+    # Both would add a handler of their own. What Engine.IO logs as errors are the malformed packets of clients.
+    logging.getLogger("socketio.server").setLevel(logging.ERROR)
+    logging.getLogger("engineio.server").setLevel(logging.CRITICAL)
+    socketio = SocketIO(
+        app,
+        async_mode=settings.socketio_async_mode or _mode_of_this_process(),
+        async_handlers=False,  # what one client says is heard in its order
+        cors_allowed_origins=[],  # origins are the gateway's business
+        manage_session=False,
+        max_http_buffer_size=MAX_PACKET_BYTES,
+        message_queue=settings.redis_url or None,
+    )
+    _end_without_waiting(socketio.server.eio)
+    app.wsgi_app = _hanging_up_on_nonsense(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    return socketio
+
+
+def run(app: Flask) -> None:
+    """Serve during development; what is not threads has a server of its own."""
+    socketio: SocketIO = app.extensions["socketio"]
+    if socketio.async_mode == "threading":
+        WSGIRequestHandler.protocol_version = "HTTP/1.0"  # what was a WebSocket is not read for another request
+        service.run(app)
+    else:
+        logs.set_up(app.config["SERVICE_NAME"])
+        socketio.run(app, port=app.config["PORT"])
+
+
+@cache
+def end_at_sigterm(socketio: SocketIO) -> None:
+    """gunicorn waits for all connections to end before it stops, and these do not end by themselves.
+
+    To be called in the worker's process, which sets its own handler after the app was made.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def stop_and_end_connections(*received: Any) -> None:
+        stop(*received)  # type: ignore[operator, misc]
+        for session_id in list(socketio.server.eio.sockets):
+            socketio.server.eio.disconnect(session_id)
+
+    if socketio.async_mode == "gevent" and callable(stop):
+        signal.signal(signal.SIGTERM, stop_and_end_connections)
+
+
+def _end_without_waiting(engine: Any) -> None:
+    """Who breaks the protocol or sends too much is cut off, and may never fetch what Engine.IO would wait for."""
+
+    def disconnect(session_id: str) -> None:
+        engine.sockets.pop(session_id).close(wait=False)
+
+    engine.disconnect = disconnect
+
+
+def _hanging_up_on_nonsense(serve: "WSGIApplication") -> "WSGIApplication":
+    """A frame that is no packet at all raises out of Engine.IO; to the server, let it be a connection that broke."""
+
+    def serving(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            return serve(environ, start_response)
+        except ValueError:
+            raise ConnectionResetError(errno.ECONNRESET, "not an Engine.IO packet") from None
+
+    return serving
+
+
+def _mode_of_this_process() -> str:
+    monkey = sys.modules.get("gevent.monkey")
+    return "gevent" if monkey and monkey.is_module_patched("socket") else "threading"

@@ -1,0 +1,54 @@
+"""What people do with tickets, through whichever door they come: HTTP or Socket.IO."""
+
+from flask import current_app
+
+from models import CLOSED, OPEN, Message, Ticket, db, ticket_for
+from schemas import MessageOut, NewTicket, TicketOut
+from shopkit.auth import User
+from shopkit.database import now
+
+
+def open_ticket(user: User, new: NewTicket) -> TicketOut:
+    ticket = Ticket.by(user, new.subject, new.message)
+    db.session.add(ticket)
+    db.session.commit()
+    return TicketOut.model_validate(ticket)
+
+
+def reply(user: User, ticket_id: int, text: str) -> MessageOut:
+    """Add a message, which opens a closed ticket again, and tell everyone in its room.
+
+    :raise NotFound: no such ticket, or somebody else's.
+    """
+    ticket = _held(ticket_for(user, ticket_id))
+    message = Message.by(user, text)
+    message.ticket_id = ticket.id
+    db.session.add(message)
+    ticket.move_to(OPEN)
+    ticket.updated_at = now()
+    db.session.commit()
+    shown = MessageOut.model_validate(message)
+    current_app.extensions["socketio"].emit("new_message", shown.model_dump(mode="json"), to=room_of(ticket_id))
+    return shown
+
+
+def close(user: User, ticket_id: int) -> TicketOut:
+    """Close a ticket; closing a closed one changes nothing.
+
+    :raise NotFound: no such ticket, or somebody else's.
+    """
+    ticket = _held(ticket_for(user, ticket_id))
+    ticket.move_to(CLOSED)
+    closed = TicketOut.model_validate(ticket)
+    db.session.commit()
+    return closed
+
+
+def room_of(ticket_id: int) -> str:
+    return f"ticket-{ticket_id}"
+
+
+def _held(ticket: Ticket) -> Ticket:
+    """Whoever else replies to it or closes it at this moment comes before or after us, so that its status is right."""
+    db.session.refresh(ticket, with_for_update=True)
+    return ticket

@@ -1,0 +1,44 @@
+from flask_openapi3 import APIBlueprint, Tag
+
+import conversation
+from models import ticket_for, tickets_for
+from schemas import MessageOut, NewMessage, NewTicket, TicketList, TicketOut, TicketPath, TicketQuery, TicketSummary
+from shopkit.auth import current_user
+from shopkit.paging import page_of
+from shopkit.service import Answer
+
+tickets = APIBlueprint("tickets", __name__, abp_tags=[Tag(name="tickets")])
+
+
+@tickets.post("/tickets", responses={201: TicketOut})
+def open_ticket(body: NewTicket) -> Answer:
+    """Ask the shop something."""
+    return conversation.open_ticket(current_user(), body), 201
+
+
+@tickets.get("/tickets", responses={200: TicketList})
+def list_tickets(query: TicketQuery) -> Answer:
+    """One's own tickets, the newest activity first; staff see everybody's."""
+    found = tickets_for(current_user())
+    if query.status:
+        found = found.filter_by(status=query.status)
+    return page_of(found, query, TicketSummary)
+
+
+@tickets.get("/tickets/<int:ticket_id>", responses={200: TicketOut})
+def show_ticket(path: TicketPath) -> Answer:
+    """A ticket and what was said in it."""
+    return TicketOut.model_validate(ticket_for(current_user(), path.ticket_id))
+
+
+@tickets.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})
+def reply(path: TicketPath, body: NewMessage) -> Answer:
+    """Say something in a ticket; a closed one is opened again."""
+    return conversation.reply(current_user(), path.ticket_id, body.message), 201
+
+
+@tickets.put("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
+@tickets.post("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
+def close_ticket(path: TicketPath) -> Answer:
+    """Close a ticket."""
+    return conversation.close(current_user(), path.ticket_id)

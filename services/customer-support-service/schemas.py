@@ -1,0 +1,89 @@
+"""What goes in and out of the customer support service as JSON, over HTTP and over Socket.IO."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, RootModel
+
+from shopkit.paging import Page
+from shopkit.schemas import Id, Input, Output, Timestamp
+
+Status = Literal["open", "closed"]
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+Subject = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_nul)]
+Text = Annotated[str, Field(min_length=1, max_length=5000), AfterValidator(_without_nul)]
+
+
+class SocketAuth(Input):
+    """What a Socket.IO client connects with."""
+
+    token: Annotated[str, Field(max_length=4096, pattern=r"^[!-~]+$")]
+
+
+class NewTicket(Input):
+    subject: Subject
+    message: Text
+
+
+class NewMessage(Input):
+    message: Text
+
+
+class TicketRef(Input):
+    ticket_id: Id
+
+
+class ChatMessage(TicketRef, NewMessage):
+    pass
+
+
+class TicketPath(Output):
+    ticket_id: int
+
+
+class TicketQuery(Page):
+    status: Status | None = None
+
+
+class MessageOut(Output):
+    id: int
+    ticket_id: int
+    user_id: int
+    username: str
+    is_staff: bool
+    message: str
+    created_at: Timestamp
+
+
+class TicketSummary(Output):
+    id: int
+    subject: str
+    status: Status
+    user_id: int
+    username: str
+    created_at: Timestamp
+    updated_at: Timestamp
+    closed_at: Timestamp | None
+    message_count: int
+
+
+class TicketList(RootModel[list[TicketSummary]]):
+    pass
+
+
+class TicketOut(Output):
+    id: int
+    subject: str
+    status: Status
+    user_id: int
+    username: str
+    created_at: Timestamp
+    updated_at: Timestamp
+    closed_at: Timestamp | None
+    messages: list[MessageOut]

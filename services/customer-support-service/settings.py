@@ -1,0 +1,21 @@
+"""What the customer support service reads from its environment, beyond what every service does."""
+
+from dataclasses import dataclass, field
+
+import shopkit.settings
+from shopkit.settings import SettingsError
+
+ASYNC_MODES = ("gevent", "threading", "eventlet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(shopkit.settings.Settings):
+    port: int = 5006
+    database_uri: str = field(default="sqlite:///support.db", repr=False)
+    redis_url: str = field(default="", repr=False)
+    # empty: whatever fits the server this runs on
+    socketio_async_mode: str = ""
+
+    def __post_init__(self) -> None:
+        if self.socketio_async_mode not in ("", *ASYNC_MODES):
+            raise SettingsError(f"SOCKETIO_ASYNC_MODE does not make sense as one of {', '.join(ASYNC_MODES)}.")
