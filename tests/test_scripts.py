@@ -83,6 +83,13 @@ class Checkout:
     def pid(self, name):
         return int((self.folder / ".run" / f"{name}.pid").read_text())
 
+    def kill(self, name):
+        os.kill(self.pid(name), signal.SIGKILL)
+        deadline = time.monotonic() + 10  # its worker notices that within a second or two
+        while _is_open(self.ports[name]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def listening(self):
         return [name for name, port in self.ports.items() if _is_open(port)]
 
@@ -135,8 +142,7 @@ def test_starting_again_changes_nothing(open_shop):
 
 def test_only_what_is_not_running_is_started(open_shop):
     before = {name: open_shop.pid(name) for name in NAMES}
-    os.kill(before["cart-service"], signal.SIGKILL)
-    _wait_until(lambda: not _is_open(open_shop.ports["cart-service"]))
+    open_shop.kill("cart-service")
 
     started = open_shop.run("run_services.sh", "start")
 
@@ -155,7 +161,7 @@ def test_the_status_says_what_runs(open_shop):
 
 
 def test_the_smoke_test_fails_when_a_service_is_away(open_shop):
-    os.kill(open_shop.pid("product-service"), signal.SIGKILL)
+    open_shop.kill("product-service")
 
     smoke = open_shop.smoke()
 
@@ -253,10 +259,3 @@ def test_an_old_python_is_said(checkout, tmp_path):
     assert refused.returncode == 1
     assert "Python 3.11 or newer is needed" in refused.stderr
     assert "Python 3.9.1" in refused.stderr
-
-
-def _wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
