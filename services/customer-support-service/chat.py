@@ -24,7 +24,6 @@ from flask_socketio import SocketIO, disconnect, emit, join_room, leave_room
 from pydantic import ValidationError
 from werkzeug.exceptions import InternalServerError
 
-import connections
 import conversation
 from conversation import room_of
 from models import ticket_for
@@ -48,7 +47,6 @@ def init_app(socketio: SocketIO) -> None:
 
 
 def connect(auth: object) -> None:
-    connections.end_at_sigterm(current_app.extensions["socketio"])
     try:
         if auth is not None:
             # The token stands where a request has it, for every event of this connection.
@@ -118,7 +116,7 @@ def _read(schema: type[Body], *payload: object) -> Body:
     try:
         return schema.model_validate(payload[0])
     except ValidationError as error:
-        return invalid_fields(error)  # type: ignore[return-value] # it raises Invalid
+        invalid_fields(error)
 
 
 def _problem(error: Exception) -> Acknowledgement:

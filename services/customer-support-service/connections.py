@@ -2,10 +2,9 @@
 
 import errno
 import logging
-import signal
 import sys
 from collections.abc import Iterable
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -14,6 +13,7 @@ from werkzeug.serving import WSGIRequestHandler
 
 from settings import Settings
 from shopkit import logs, service
+from shopkit.stopping import at_stop
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,6 +35,7 @@ def new_socketio(app: Flask, settings: Settings) -> SocketIO:
         message_queue=settings.redis_url or None,
     )
     _end_without_waiting(socketio.server.eio)
+    at_stop(partial(_end_all, socketio.server.eio))
     app.wsgi_app = _hanging_up_on_nonsense(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return socketio
 
@@ -50,21 +51,9 @@ def run(app: Flask) -> None:
         socketio.run(app, port=app.config["PORT"])
 
 
-@cache
-def end_at_sigterm(socketio: SocketIO) -> None:
-    """gunicorn waits for all connections to end before it stops, and these do not end by themselves.
-
-    To be called in the worker's process, which sets its own handler after the app was made.
-    """
-    stop = signal.getsignal(signal.SIGTERM)
-
-    def stop_and_end_connections(*received: Any) -> None:
-        stop(*received)  # type: ignore[operator, misc]
-        for session_id in list(socketio.server.eio.sockets):
-            socketio.server.eio.disconnect(session_id)
-
-    if socketio.async_mode == "gevent" and callable(stop):
-        signal.signal(signal.SIGTERM, stop_and_end_connections)
+def _end_all(engine: Any) -> None:
+    for session_id in list(engine.sockets):
+        engine.disconnect(session_id)
 
 
 def _end_without_waiting(engine: Any) -> None:

@@ -155,4 +155,3 @@ def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if _may_write() else "BEGIN")
-

@@ -17,7 +17,7 @@ Every error is answered as `application/problem+json` (RFC 9457), Werkzeug's own
 
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Flask, Response, current_app
 from pydantic import BaseModel, ValidationError
@@ -142,7 +142,7 @@ def problem(status: int, code: str, detail: str, headers: dict[str, str] | None 
     )
 
 
-def invalid_fields(error: ValidationError) -> Response:
+def invalid_fields(error: ValidationError) -> NoReturn:
     """Turn pydantic's findings into `Invalid`; flask-openapi3 calls this for bodies, queries and paths."""
     found = [
         {"field": ".".join(map(str, each["loc"])) or "body", "message": each["msg"].removeprefix("Value error, ")}
@@ -154,7 +154,8 @@ def invalid_fields(error: ValidationError) -> Response:
 
 def _answer(error: ShopError) -> Response:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s: %s", error.code, error.message, exc_info=error.__cause__)
+        because = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+        logger.error("%s: %s%s", error.code, error.message, because)
     return problem(error.status, error.code, error.message, error.headers, **error.extra)
 
 

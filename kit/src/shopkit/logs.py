@@ -51,6 +51,8 @@ class JsonFormatter(logging.Formatter):
 
 def config(service: str) -> dict[str, Any]:
     """For `logging.config.dictConfig`: every logger's lines, gunicorn's too, through one JSON handler."""
+    # Warnings of urllib3 tell whole URLs, secrets of their queries included; what failed is said by who asked.
+    mute = {"urllib3": {"handlers": [], "level": "ERROR"}}
     # Our own line a request says more than gunicorn's; Alembic tells its whole life.
     quiet = {"handlers": [], "propagate": True, "level": "WARNING"}
     return {
@@ -59,7 +61,7 @@ def config(service: str) -> dict[str, Any]:
         "formatters": {"json": {"()": JsonFormatter, "service": service}},
         "handlers": {"standard error": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": "INFO", "handlers": ["standard error"]},
-        "loggers": {"gunicorn.error": {**quiet, "level": "INFO"}, "gunicorn.access": quiet, "alembic": quiet},
+        "loggers": {"gunicorn.error": {**quiet, "level": "INFO"}, "gunicorn.access": quiet, "alembic": quiet, **mute},
     }
 
 

@@ -15,7 +15,7 @@ import requests
 from flask import Flask, current_app, has_app_context
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.models import PreparedRequest
-from urllib3 import HTTPResponse
+from urllib3 import HTTPHeaderDict, HTTPResponse
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 Answer = tuple[int, object]
@@ -102,7 +102,7 @@ class Wiring(BaseAdapter):
             data=body,
         ).get_environ()
         chunks, status, headers = run_wsgi_app(app, environ, buffered=True)
-        return _response(request, int(status.split()[0]), dict(headers.items()), b"".join(chunks))
+        return _response(request, int(status.split()[0]), HTTPHeaderDict(headers.items()), b"".join(chunks))
 
     def close(self) -> None:
         pass

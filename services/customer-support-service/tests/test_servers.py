@@ -164,7 +164,7 @@ def test_who_is_connected_is_told_at_once_when_gunicorn_stops(environment, log, 
         process.send_signal(signal.SIGTERM)
 
         _wait_until(lambda: not alice.connected, seconds=2)
-        assert process.wait(7) == 0
+        assert process.wait(3) == 0
 
 
 def test_what_is_no_packet_ends_the_connection_and_nothing_else(environment, log):

@@ -1,0 +1,63 @@
+"""Which service answers which path. A path that is not in the table does not exist for the outside."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+SERVICES = {
+    "auth-service": ("auth", "register", "login", "logout", "refresh"),
+    "profile-service": ("profile", "addresses", "payment-methods"),
+    "product-service": ("products", "categories", "search", "favorites", "images"),
+    "cart-service": ("cart",),
+    "order-service": ("orders",),
+    "customer-support-service": ("tickets", "socket.io"),
+}
+# In front of any path; removed, as `auth` is, before the path goes to the service.
+API = "api"
+AUTH = "auth"
+# What services keep to themselves. Only behind `auth` could one ask for it; elsewhere no prefix leads there.
+HIDDEN = frozenset({"validate", "token", "internal", "metrics", "health", "openapi.json"})
+
+_SERVICE_OF = {prefix: service for service, prefixes in SERVICES.items() for prefix in prefixes}
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way to a service: what to ask it for, spelt as the client spelt it, and what was removed in front."""
+
+    service: str
+    target: str
+    prefix: str
+
+
+def find(target: str) -> Route | None:
+    """Find the way for a request's target, just as it was sent.
+
+    The decision falls on the decoded segments; what a service might read in another way than we do leads nowhere.
+    """
+    path, question_mark, query = target.partition("?")
+    root, *segments = path.split("/")
+    names = [unquote(each) for each in segments]
+    removed = [API] if names[:1] == [API] else []
+    first = next(iter(names[len(removed) :]), "")
+    if first == AUTH:
+        removed.append(AUTH)
+    rest = names[len(removed) :]
+    if root or not target.isascii() or first not in _SERVICE_OF or _is_hidden(rest) or _is_ambiguous(rest):
+        return None
+    return Route(
+        service=_SERVICE_OF[first],
+        target="/" + "/".join(segments[len(removed) :]) + question_mark + query,
+        prefix="".join(f"/{each}" for each in removed),
+    )
+
+
+def _is_hidden(names: list[str]) -> bool:
+    return bool(names) and names[0].lower() in HIDDEN
+
+
+def _is_ambiguous(names: list[str]) -> bool:
+    return (
+        "" in names[:-1]
+        or not {".", ".."}.isdisjoint(names)
+        or any(char in "/\\" or not char.isprintable() for name in names[:2] for char in name)
+    )
