@@ -11,7 +11,7 @@ if (($#)); then
   exit
 fi
 
-pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=94
 
 postgres=${TEST_POSTGRES_URI:-postgresql+psycopg://postgres@127.0.0.1:5432/test}
 if .venv/bin/python -c 'import sys, sqlalchemy; sqlalchemy.create_engine(sys.argv[1], connect_args={"connect_timeout": 2}).connect()' "$postgres" 2>/dev/null; then
