@@ -18,11 +18,10 @@ for name in "${SERVICES[@]}" "$GATEWAY"; do
   (
     umask 077
     while IFS= read -r line; do
-      if [[ $line == *'<random>'* ]]; then
-        line=${line/<random>/$(random_secret)}
-      elif [[ $line =~ '<secret of '([a-z-]+)'>' ]]; then
+      line=${line/<random>/$(random_secret)}
+      while [[ $line =~ '<secret of '([a-z-]+)'>' ]]; do
         line=${line/"${BASH_REMATCH[0]}"/$(account_secret "${BASH_REMATCH[1]}")}
-      fi
+      done
       printf '%s\n' "$line"
     done <"$folder/.env.example" >"$folder/.env.new"
   )

@@ -50,6 +50,12 @@ def when_ready(server: Any) -> None:
     gc.freeze()
 
 
+def post_worker_init(worker: Any) -> None:
+    from shopkit import background
+
+    background.start(worker.wsgi)
+
+
 def child_exit(server: Any, worker: Any) -> None:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from prometheus_client.multiprocess import mark_process_dead

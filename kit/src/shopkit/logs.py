@@ -27,6 +27,11 @@ def request_id() -> str:
     return _request_id.get()
 
 
+def new_request_id() -> None:
+    """Begin something that has nothing to do with what was worked on before."""
+    _request_id.set(uuid.uuid4().hex)
+
+
 class JsonFormatter(logging.Formatter):
     """A log record as one line of JSON; what was passed as `extra={"fields": {…}}` stands beside the message."""
 

@@ -15,7 +15,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
-from shopkit import auth, database, errors, health, logs, metrics
+from shopkit import auth, background, database, errors, health, logs, metrics
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
@@ -188,4 +188,5 @@ def run(app: Flask) -> None:
     """Serve during development, as `python app.py` does."""
     logs.set_up(app.config["SERVICE_NAME"])
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    background.start(app)
     app.run(port=app.config["PORT"], threaded=True)

@@ -1,0 +1,50 @@
+"""Work that a service does again and again beside its requests: relaying events, sweeping up what was interrupted.
+
+Every worker process runs its jobs in a thread; a job itself must be safe beside itself in another process.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event, Thread
+
+from flask import Flask
+
+from shopkit import logs
+from shopkit.stopping import at_stop
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function without arguments, called in the app's context every so many seconds, the first time at once."""
+
+    run: Callable[[], object]
+    seconds: float
+
+
+def every(app: Flask, seconds: float, run: Callable[[], object]) -> None:
+    """Have the service run a job; it starts when the server does, and not in tests, which call the job themselves."""
+    app.extensions.setdefault("jobs", []).append(Job(run, seconds))
+
+
+def start(app: Flask) -> None:
+    """Start the jobs; for a server, once it has forked."""
+    stopping = Event()
+    at_stop(stopping.set)
+    for job in app.extensions.get("jobs", []):
+        Thread(target=_repeat, args=(app, job, stopping), name=job.run.__name__, daemon=True).start()
+
+
+def _repeat(app: Flask, job: Job, stopping: Event) -> None:
+    while not stopping.is_set():
+        logs.new_request_id()
+        try:
+            with app.app_context():
+                job.run()
+        except Exception:  # the next run may do better; to stop would be to stop for good
+            logger.exception("%s failed", job.run.__name__)
+        # A little unevenly, so that several processes do not always ask at the same moment.
+        stopping.wait(job.seconds * random.uniform(0.8, 1.2))  # noqa: S311
