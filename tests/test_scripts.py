@@ -1,117 +1,16 @@
 """The scripts, with real processes: a copy of this checkout on ports of its own."""
 
-import os
 import re
-import shutil
-import signal
 import socket
-import subprocess
-import time
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-NAMES = [
-    "auth-service",
-    "profile-service",
-    "product-service",
-    "cart-service",
-    "order-service",
-    "customer-support-service",
-    "api-gateway",
-]
-URLS = [
-    "AUTH_SERVICE",
-    "PROFILE_SERVICE",
-    "PRODUCT_SERVICE",
-    "CART_SERVICE",
-    "ORDER_SERVICE",
-    "SUPPORT_SERVICE",
-    "GATEWAY",
-]
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.xdist_group("scripts")]
 
 
-class Checkout:
-    """A checkout whose services listen on free ports."""
-
-    def __init__(self, folder, tests_own):
-        self.folder = folder
-        self._terminal = {name: value for name, value in os.environ.items() if name not in tests_own}
-        tracked = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for name in tracked.stdout.splitlines():
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
-        (folder / ".venv").symlink_to(ROOT / ".venv")
-        self.run("make_env.sh")
-        self.ports = dict(zip(NAMES, _free_ports(len(NAMES)), strict=True))
-        for name in NAMES:
-            self._use_ports(self.env_file(name))
-
-    def env_file(self, name):
-        return self.folder / ("" if name == "api-gateway" else "services") / name / ".env"
-
-    def _use_ports(self, env_file):
-        text = env_file.read_text()
-        for default, port in zip([5001, 5002, 5003, 5004, 5005, 5006, 5000], self.ports.values(), strict=True):
-            text = re.sub(rf"\b{default}\b", str(port), text)
-        env_file.write_text(text)
-
-    def run(self, script, *arguments, **environment):
-        return subprocess.run(  # noqa: S603
-            [str(self.folder / script), *arguments],
-            cwd="/",  # the scripts work from anywhere
-            env={**self._terminal, **environment},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-
-    def smoke(self):
-        urls = {f"{url}_URL": f"http://127.0.0.1:{port}" for url, port in zip(URLS, self.ports.values(), strict=True)}
-        return self.run("test_services.py", **urls)
-
-    def pid(self, name):
-        return int((self.folder / ".run" / f"{name}.pid").read_text())
-
-    def kill(self, name):
-        os.kill(self.pid(name), signal.SIGKILL)
-        deadline = time.monotonic() + 10  # its worker notices that within a second or two
-        while _is_open(self.ports[name]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def listening(self):
-        return [name for name, port in self.ports.items() if _is_open(port)]
-
-
-def _free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def _is_open(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory, environment):
-    checkout = Checkout(tmp_path_factory.mktemp("checkout"), environment)
-    yield checkout
-    checkout.run("stop_all.sh")
+def checkout(new_checkout):
+    return new_checkout()
 
 
 @pytest.fixture
@@ -131,24 +30,24 @@ def test_a_seeded_shop_starts_and_passes_its_smoke_test_twice(open_shop):
 
 
 def test_starting_again_changes_nothing(open_shop):
-    before = {name: open_shop.pid(name) for name in NAMES}
+    before = {name: open_shop.pid(name) for name in open_shop.NAMES}
 
     again = open_shop.run("start_all.sh")
 
     assert again.returncode == 0
-    assert again.stdout.count("is running already") == len(NAMES)
-    assert {name: open_shop.pid(name) for name in NAMES} == before
+    assert again.stdout.count("is running already") == len(open_shop.NAMES)
+    assert {name: open_shop.pid(name) for name in open_shop.NAMES} == before
 
 
 def test_only_what_is_not_running_is_started(open_shop):
-    before = {name: open_shop.pid(name) for name in NAMES}
+    before = {name: open_shop.pid(name) for name in open_shop.NAMES}
     open_shop.kill("cart-service")
 
     started = open_shop.run("run_services.sh", "start")
 
     assert started.returncode == 0, started.stderr
-    after = {name: open_shop.pid(name) for name in NAMES}
-    assert {name for name in NAMES if before[name] != after[name]} == {"cart-service"}
+    after = {name: open_shop.pid(name) for name in open_shop.NAMES}
+    assert {name for name in open_shop.NAMES if before[name] != after[name]} == {"cart-service"}
 
 
 def test_the_status_says_what_runs(open_shop):
@@ -212,7 +111,7 @@ def test_settings_of_one_program_in_the_terminal_do_not_reach_all(checkout):
     started = checkout.run("start_all.sh", PORT="1", DATABASE_URI="sqlite:///all.db")
 
     assert started.returncode == 0, started.stderr
-    assert checkout.listening() == NAMES
+    assert checkout.listening() == checkout.NAMES
 
 
 def test_seeding_again_changes_nothing(open_shop):
@@ -224,13 +123,13 @@ def test_seeding_again_changes_nothing(open_shop):
 
 
 def test_existing_settings_are_never_overwritten_and_secrets_are_ones_own(checkout):
-    before = {name: checkout.env_file(name).read_text() for name in NAMES}
+    before = {name: checkout.env_file(name).read_text() for name in checkout.NAMES}
 
     checkout.run("make_env.sh")
 
-    assert {name: checkout.env_file(name).read_text() for name in NAMES} == before
+    assert {name: checkout.env_file(name).read_text() for name in checkout.NAMES} == before
     secrets = [re.search("^SECRET_KEY=(.+)$", text, re.MULTILINE).group(1) for text in before.values()]
-    assert len(set(secrets)) == len(NAMES)
+    assert len(set(secrets)) == len(checkout.NAMES)
     assert all(len(secret) == 64 for secret in secrets)
     assert checkout.env_file("auth-service").stat().st_mode & 0o077 == 0
 

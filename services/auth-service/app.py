@@ -7,14 +7,18 @@ import tokens
 from models import db
 from routes import accounts, sessions
 from settings import Settings
+from shopkit import events
+from shopkit.http_client import ServiceClient
 from shopkit.service import create_service, run
 
 
-def create_app(settings: Settings | None = None, _: BaseAdapter | None = None) -> Flask:
-    """Everybody asks this service about tokens; it asks itself, and no other service."""
+def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
+    """Everybody asks this service about tokens; it asks itself."""
     settings = settings or Settings.from_env()
     app = create_service(__name__, "auth-service", settings, apis=[accounts, sessions], db=db, who_is=tokens.user_of)
     tokens.init_app(app, settings)
+    profiles = ServiceClient("profile-service", settings.profile_service_url, adapter, tokens.own_token)
+    events.init_app(app, settings.amqp_url, tell=[profiles])
     return app
 
 

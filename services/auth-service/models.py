@@ -8,10 +8,12 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shopkit import events
 from shopkit.auth import CUSTOMER
 from shopkit.database import Created, UtcDateTime, new_database, now
 
 db = new_database()
+events.keep_outbox(db)
 
 hasher = PasswordHasher()  # Argon2id with the parameters of RFC 9106 for little memory
 _NOBODYS_HASH = hasher.hash("nobody has this password")

@@ -14,6 +14,7 @@ from schemas import (
     UserOut,
     Validated,
 )
+from shopkit import events
 from shopkit.auth import bearer_token, public
 from shopkit.database import reads_only
 from shopkit.errors import Conflict, Invalid, NotSignedIn
@@ -36,6 +37,8 @@ def register(body: NewUser) -> Answer:
     user = User.new(body.username, body.email, body.password)
     db.session.add(user)
     try:
+        db.session.flush()
+        events.publish("user.registered", {"user_id": user.id, "username": user.username})
         db.session.commit()
     except IntegrityError:  # somebody was faster
         db.session.rollback()

@@ -67,8 +67,17 @@ def new_service_token(client_id: str, client_secret: str) -> str:
     known = current_app.extensions["service_clients"].get(client_id, "")
     if not known or not hmac.compare_digest(known.encode(), client_secret.encode()):
         raise NotSignedIn("The client id or its secret is wrong.")
+    return _service_token(client_id)
+
+
+def own_token() -> str:
+    """For this service's own calls to others."""
+    return _service_token(current_app.config["SERVICE_NAME"])
+
+
+def _service_token(name: str) -> str:
     claims = {"sid": str(uuid.uuid4()), "service": True}
-    return str(create_access_token(client_id, additional_claims=claims, expires_delta=SERVICE_TOKEN))
+    return str(create_access_token(name, additional_claims=claims, expires_delta=SERVICE_TOKEN))
 
 
 def claims_of(token: str, kind: str | None = None) -> Claims:

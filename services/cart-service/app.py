@@ -5,8 +5,10 @@ from requests.adapters import BaseAdapter
 
 from clients import ProductClient
 from models import db
+from news import note_price, note_stock
 from routes import cart
 from settings import Settings
+from shopkit import events
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service, run
 
@@ -18,6 +20,8 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
         __name__, "cart-service", settings, apis=[cart], db=db, needs=[product_service], adapter=adapter
     )
     app.extensions["products"] = ProductClient(product_service)
+    hear = {"product.price_changed": note_price, "product.stock_changed": note_stock}
+    events.init_app(app, settings.amqp_url, hear=hear)
     return app
 
 

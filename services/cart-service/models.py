@@ -1,13 +1,18 @@
-"""What customers have in their carts: products and quantities, never prices."""
+"""What customers have in their carts: products and quantities; what they cost is asked for, never kept."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shopkit.database import new_database, one_at_a_time
+from shopkit import events, idempotency
+from shopkit.database import UtcDateTime, new_database, one_at_a_time
 
 db = new_database()
+events.keep_inbox(db)
+idempotency.keep_keys(db)
 
 
 class CartItem(db.Model):
@@ -19,13 +24,18 @@ class CartItem(db.Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int]
-    product_id: Mapped[int]
+    product_id: Mapped[int] = mapped_column(index=True)
     quantity: Mapped[int]
+    # what the buyer was shown when the quantity was last changed: to compare, not to charge
+    seen_price: Mapped[int | None]
+    # since when it is another, and since when there are none left, as far as we have been told
+    price_changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sold_out_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-def contents_of(user_id: int) -> Sequence[sa.Row[int, int, int]]:
-    """The ids, product ids and quantities in a cart, as values that outlive the transaction."""
-    mine = sa.select(CartItem.id, CartItem.product_id, CartItem.quantity).where(CartItem.user_id == user_id)
+def contents_of(user_id: int) -> Sequence[sa.Row[Any]]:
+    """What is in a cart, as values that outlive the transaction."""
+    mine = sa.select(CartItem.__table__).where(CartItem.user_id == user_id)
     return db.session.execute(mine.order_by(CartItem.id)).all()
 
 

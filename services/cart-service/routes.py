@@ -5,6 +5,7 @@ from models import CartItem, db, hold_cart, take_out
 from schemas import Bought, CartOut, ItemPath, NewItem, OwnerPath, QuantityChange
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
+from shopkit.idempotency import idempotent
 from shopkit.service import Answer
 
 cart = APIBlueprint("cart", __name__, abp_tags=[Tag(name="cart")])
@@ -12,11 +13,12 @@ cart = APIBlueprint("cart", __name__, abp_tags=[Tag(name="cart")])
 
 @cart.get("/cart", responses={200: CartOut})
 def show() -> Answer:
-    """Show one's cart at today's prices."""
+    """Show one's cart at today's prices, and what has changed since one last changed it."""
     return shopping.look_at(current_user().id)
 
 
 @cart.post("/cart/items", responses={201: CartOut})
+@idempotent
 def add(body: NewItem) -> Answer:
     """Put a product in the cart; it adds up with what is there."""
     return shopping.put_in(current_user().id, body.product_id, body.quantity), 201

@@ -1,10 +1,10 @@
 """What goes in and out of the cart service as JSON; the sums of a cart are computed, never kept."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, computed_field
 
-from shopkit.schemas import Amount, Id, Input, Output
+from shopkit.schemas import Amount, Id, Input, Output, Timestamp
 
 CURRENCY = "USD"
 
@@ -32,13 +32,38 @@ class OwnerPath(Output):
     user_id: int
 
 
+class PriceChanged(Output):
+    code: Literal["price_changed"] = "price_changed"
+    message: str
+    seen_price: Amount
+    since: Timestamp | None  # not yet known for a moment
+
+
+class OutOfStock(Output):
+    code: Literal["out_of_stock"] = "out_of_stock"
+    message: str
+    since: Timestamp | None
+
+
+class QuantityReduced(Output):
+    code: Literal["quantity_reduced"] = "quantity_reduced"
+    message: str
+    available: int
+
+
+Problem = PriceChanged | OutOfStock | QuantityReduced
+
+
 class ItemOut(Output):
+    """So many of a product at today's price; changing the quantity, or adding to it, accepts that price."""
+
     id: int
     product_id: int
     product_name: str
     product_image: str | None
     price: Amount
     quantity: int
+    problems: list[Problem]
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -47,7 +72,10 @@ class ItemOut(Output):
 
 
 class CartOut(Output):
-    """A person's cart; they have one, so its id is theirs."""
+    """A person's cart; they have one, so its id is theirs.
+
+    The total is over all that is wanted at today's prices, whether there is enough of it or not.
+    """
 
     id: int
     items: list[ItemOut]
@@ -57,3 +85,8 @@ class CartOut(Output):
     @property
     def total(self) -> Amount:
         return sum(item.subtotal for item in self.items)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def has_problems(self) -> bool:
+        return any(item.problems for item in self.items)

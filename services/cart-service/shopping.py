@@ -1,12 +1,13 @@
 """Filling a cart: prices and stock are asked for first, and only then is the cart locked and changed."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from clients import AT_ONCE, Product, Products, products
 from models import CartItem, contents_of, db, hold_cart, products_of
-from schemas import CartOut, ItemOut
+from schemas import CartOut, ItemOut, OutOfStock, PriceChanged, Problem, QuantityReduced
 from shopkit.database import fetch_or_404
 from shopkit.errors import Conflict, NotFound
 
@@ -92,10 +93,10 @@ def _set_quantity(item: CartItem, product: Product, wanted: int) -> None:
         )
     if wanted > MOST_OF_ONE:
         raise Conflict(f"A cart holds at most {MOST_OF_ONE} of one product.", code="too_many")
-    item.quantity = wanted
+    item.quantity, item.seen_price, item.price_changed_at = wanted, product.price, None
 
 
-def _priced(user_id: int, contents: Sequence[sa.Row[int, int, int]], known: Products) -> CartOut:
+def _priced(user_id: int, contents: Sequence[sa.Row[Any]], known: Products) -> CartOut:
     """The cart without what is no longer sold."""
     return CartOut(
         id=user_id,
@@ -107,8 +108,23 @@ def _priced(user_id: int, contents: Sequence[sa.Row[int, int, int]], known: Prod
                 product_image=product.image_url,
                 price=product.price,
                 quantity=item.quantity,
+                problems=_problems(product, item),
             )
             for item in contents
             if (product := known.get(item.product_id))
         ],
     )
+
+
+def _problems(product: Product, item: sa.Row[Any]) -> list[Problem]:
+    """What the buyer does not know yet."""
+    problems: list[Problem] = []
+    if item.seen_price is not None and item.seen_price != product.price:
+        message = f"The price of {product.name} has changed."
+        problems.append(PriceChanged(message=message, seen_price=item.seen_price, since=item.price_changed_at))
+    if product.stock == 0:
+        problems.append(OutOfStock(message=f"{product.name} is out of stock.", since=item.sold_out_at))
+    elif product.stock < item.quantity:
+        message = f"You want {item.quantity} of {product.name}, and {product.stock} are available."
+        problems.append(QuantityReduced(message=message, available=product.stock))
+    return problems

@@ -9,14 +9,18 @@ from requests.adapters import BaseAdapter
 import chat
 import connections
 from models import db
+from recent_orders import keep_order
 from routes import tickets
 from settings import Settings
+from shopkit import events
 from shopkit.service import create_service
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     settings = settings or Settings.from_env()
     app = create_service(__name__, "customer-support-service", settings, apis=[tickets], db=db, adapter=adapter)
+    hear = dict.fromkeys(("order.confirmed", "order.cancelled", "order.delivered"), keep_order)
+    events.init_app(app, settings.amqp_url, hear=hear)
     chat.init_app(connections.new_socketio(app, settings))
     return app
 

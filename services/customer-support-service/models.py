@@ -1,17 +1,33 @@
-"""Tickets, what was said in them, and whose business they are."""
+"""Tickets, what was said in them, and whose business they are; and what those who wrote them have ordered."""
 
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
+from shopkit import events, idempotency
 from shopkit.auth import User
 from shopkit.database import Created, UtcDateTime, fetch_or_404, new_database, now
 
 db = new_database()
+events.keep_inbox(db)
+idempotency.keep_keys(db)
 
 OPEN, CLOSED = "open", "closed"
 NEXT_STATUSES = {OPEN: {CLOSED}, CLOSED: {OPEN}}
+
+
+class RecentOrder(db.Model):
+    """What support should know of an order, as the order service tells it."""
+
+    __tablename__ = "recent_orders"
+    __table_args__ = (sa.Index(None, "user_id", "order_id"),)
+
+    order_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_id: Mapped[int]
+    status: Mapped[str] = mapped_column(sa.String(20))
+    total_amount: Mapped[int]
+    currency: Mapped[str] = mapped_column(sa.String(3))
 
 
 class Message(Created, db.Model):

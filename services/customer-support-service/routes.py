@@ -2,8 +2,21 @@ from flask_openapi3 import APIBlueprint, Tag
 
 import conversation
 from models import ticket_for, tickets_for
-from schemas import MessageOut, NewMessage, NewTicket, TicketList, TicketOut, TicketPath, TicketQuery, TicketSummary
+from recent_orders import recent_orders_of
+from schemas import (
+    MessageOut,
+    NewMessage,
+    NewTicket,
+    TicketForStaff,
+    TicketList,
+    TicketOut,
+    TicketPath,
+    TicketQuery,
+    TicketShown,
+    TicketSummary,
+)
 from shopkit.auth import current_user
+from shopkit.idempotency import idempotent
 from shopkit.paging import page_of
 from shopkit.service import Answer
 
@@ -11,6 +24,7 @@ tickets = APIBlueprint("tickets", __name__, abp_tags=[Tag(name="tickets")])
 
 
 @tickets.post("/tickets", responses={201: TicketOut})
+@idempotent
 def open_ticket(body: NewTicket) -> Answer:
     """Ask the shop something."""
     return conversation.open_ticket(current_user(), body), 201
@@ -25,13 +39,18 @@ def list_tickets(query: TicketQuery) -> Answer:
     return page_of(found, query, TicketSummary)
 
 
-@tickets.get("/tickets/<int:ticket_id>", responses={200: TicketOut})
+@tickets.get("/tickets/<int:ticket_id>", responses={200: TicketShown})
 def show_ticket(path: TicketPath) -> Answer:
-    """A ticket and what was said in it."""
-    return TicketOut.model_validate(ticket_for(current_user(), path.ticket_id))
+    """A ticket and what was said in it; staff see what its writer has ordered lately, too."""
+    ticket = ticket_for(current_user(), path.ticket_id)
+    shown = TicketOut.model_validate(ticket)
+    if not current_user().is_staff:
+        return shown
+    return TicketForStaff.model_validate({**shown.model_dump(), "recent_orders": recent_orders_of(ticket.user_id)})
 
 
 @tickets.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})
+@idempotent
 def reply(path: TicketPath, body: NewMessage) -> Answer:
     """Say something in a ticket; a closed one is opened again."""
     return conversation.reply(current_user(), path.ticket_id, body.message), 201

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, RootModel
 
 from shopkit.paging import Page
-from shopkit.schemas import Id, Input, Output, Timestamp
+from shopkit.schemas import Amount, Id, Input, Output, Timestamp
 
 Status = Literal["open", "closed"]
 
@@ -87,3 +87,18 @@ class TicketOut(Output):
     updated_at: Timestamp
     closed_at: Timestamp | None
     messages: list[MessageOut]
+
+
+class RecentOrderOut(Output):
+    order_id: int
+    status: str
+    total_amount: Amount
+    currency: str
+
+
+class TicketForStaff(TicketOut):
+    recent_orders: list[RecentOrderOut]
+
+
+class TicketShown(RootModel[TicketForStaff | TicketOut]):
+    pass

@@ -1,12 +1,17 @@
 """The order service: turns a cart into an order, takes the payment, and sees the order through."""
 
+from datetime import timedelta
+
 from flask import Flask
 from requests.adapters import BaseAdapter
 
 import clients
+import payments
+from checkout import Checkout
 from models import db
 from routes import orders
 from settings import Settings
+from shopkit import background, events
 from shopkit.service import create_service, run
 
 
@@ -16,7 +21,18 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     app = create_service(
         __name__, "order-service", settings, apis=[orders], db=db, needs=partners.services, adapter=adapter
     )
-    app.extensions["partners"] = partners
+    events.init_app(app, settings.amqp_url, tell=partners.listeners)
+    provider = payments.connect(settings, adapter)
+    app.extensions["payment_provider"] = provider
+    checkout = Checkout(partners, provider, timedelta(seconds=settings.checkout_lease_seconds))
+    app.extensions["checkout"] = checkout
+    if settings.stripe_webhook_secret:
+        from webhook_routes import webhooks  # loads Stripe's library, which most shops do without
+
+        app.register_api(
+            webhooks(settings.stripe_webhook_secret, on_payment_event=lambda key, kind: checkout.recover())
+        )
+    background.every(app, settings.recovery_seconds, checkout.recover)
     return app
 
 

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app
 from requests.adapters import BaseAdapter
 
 from settings import Settings
-from shopkit.errors import Conflict, NotFound
+from shopkit.errors import Conflict
 from shopkit.http_client import ServiceClient
 from shopkit.schemas import minor_units
 from shopkit.service_account import own_token
@@ -28,8 +27,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Cart:
+    """What the buyer wants; `seen_total` is what it cost when the buyer last decided about each line."""
+
     lines: Sequence[Line]
     total: int
+    seen_total: int
     currency: str
 
 
@@ -59,7 +61,8 @@ class CartClient:
             )
             for item in cart["items"]
         ]
-        return Cart(lines, minor_units(cart["total"]), cart["currency"])
+        seen = sum(_seen_price(item) * item["quantity"] for item in cart["items"])
+        return Cart(lines, minor_units(cart["total"]), seen, cart["currency"])
 
     def remove_bought(self, user_id: int, product_ids: Iterable[int]) -> None:
         self._for_us.post(f"/internal/carts/{user_id}/bought", {"product_ids": list(product_ids)})
@@ -88,8 +91,6 @@ class StockClient:
         """Whatever became of it, held or sold or never arrived: it can be bought again."""
         try:
             self._products.post(f"/internal/reservations/{reservation_id}/release")
-        except NotFound:
-            return
         except Conflict:
             self.restock(reservation_id)
 
@@ -114,12 +115,19 @@ class ProfileClient:
         return PaymentMethod(said["id"], said["provider_token"], said["brand"], said["last_four"])
 
 
+def _seen_price(item: dict[str, Any]) -> int:
+    """What one cost when the buyer put it in, which the cart says only if it costs something else now."""
+    seen = (problem["seen_price"] for problem in item["problems"] if problem["code"] == "price_changed")
+    return minor_units(next(seen, item["price"]))
+
+
 @dataclass(frozen=True)
 class Partners:
     carts: CartClient
     stock: StockClient
     profiles: ProfileClient
     services: Sequence[ServiceClient]
+    listeners: Sequence[ServiceClient]
 
 
 def connect(settings: Settings, adapter: BaseAdapter | None = None) -> Partners:
@@ -133,9 +141,5 @@ def connect(settings: Settings, adapter: BaseAdapter | None = None) -> Partners:
         stock=StockClient(products),
         profiles=ProfileClient(profiles, ServiceClient(profiles.name, settings.profile_service_url, adapter, token)),
         services=(carts, profiles, products),
+        listeners=(products, ServiceClient("customer-support-service", settings.support_service_url, adapter, token)),
     )
-
-
-def partners() -> Partners:
-    found: Partners = current_app.extensions["partners"]
-    return found

@@ -1,17 +1,20 @@
 """Orders and the states they go through."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from shopkit import events, idempotency
 from shopkit.database import Created, UtcDateTime, new_database, now
 from shopkit.errors import Conflict
 
 db = new_database(durable=True)
+events.keep_outbox(db)
+idempotency.keep_keys(db)
 
 
 class OrderStatus(StrEnum):
@@ -73,11 +76,14 @@ class Order(Created, db.Model):
     payment_last_four: Mapped[str] = mapped_column(sa.String(4))
     payment_reference: Mapped[str | None] = mapped_column(sa.String(100))
     idempotency_key: Mapped[str | None] = mapped_column(sa.String(255))
+    # until then whoever works on the order is left alone; afterwards the recovery takes it over
+    leased_until: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
     items: Mapped[list["OrderItem"]] = relationship(
         order_by="OrderItem.id", lazy="selectin", cascade="all, delete-orphan"
     )
+    history: Mapped[list["OrderEvent"]] = relationship(order_by="OrderEvent.id", lazy="selectin")
 
     @property
     def total_amount(self) -> int:
@@ -115,32 +121,86 @@ class OrderItem(db.Model):
         return self.price * self.quantity
 
 
-def move(order: Order, status: OrderStatus) -> None:
+class OrderEvent(Created, db.Model):
+    """A change of an order: who, when, of what, from, to and why."""
+
+    __tablename__ = "order_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(sa.ForeignKey("orders.id"), index=True)
+    actor: Mapped[str] = mapped_column(sa.String(60))
+    axis: Mapped[str] = mapped_column(sa.String(20))
+    before: Mapped[str] = mapped_column(sa.String(20))
+    after: Mapped[str] = mapped_column(sa.String(20))
+    reason: Mapped[str] = mapped_column(sa.String(200))
+
+
+def move(order: Order, status: OrderStatus, actor: str, reason: str) -> None:
     """Change the status if the table allows it and nobody else was faster; not yet committed.
 
     :raise Conflict: it does not, or somebody was.
     """
     if status not in NEXT_STATUSES[order.status]:
         raise Conflict(f"A {order.status} order cannot become {status}.", code="wrong_status", status_now=order.status)
-    _compare_and_set(order, Order.status, order.status, status)
+    _compare_and_set(order, "status", status, actor, reason)
 
 
-def move_payment(order: Order, status: PaymentStatus) -> None:
+def move_payment(order: Order, status: PaymentStatus, actor: str, reason: str) -> None:
     """Change the payment status likewise.
 
     :raise Conflict: the table does not allow it, or somebody else was faster.
     """
     if status not in NEXT_PAYMENT_STATUSES[order.payment_status]:
         raise Conflict(f"A payment that is {order.payment_status} cannot become {status}.", code="wrong_status")
-    _compare_and_set(order, Order.payment_status, order.payment_status, status)
+    _compare_and_set(order, "payment_status", status, actor, reason)
 
 
-def _compare_and_set(order: Order, column: Any, before: StrEnum, after: StrEnum) -> None:
+def lease(moment: datetime, lifetime: timedelta, most: int) -> list[Order]:
+    """Take over what nobody works on any more: checkouts and cancellations that stopped half-way. Commits.
+
+    Of several who ask at once each gets others.
+    """
+    half_way = sa.or_(
+        Order.status == OrderStatus.PENDING,
+        (Order.status == OrderStatus.CANCELLED) & (Order.payment_status == PaymentStatus.PAID),
+    )
+    left_alone = half_way & (Order.leased_until <= moment)
+    oldest = sa.select(Order.id).where(left_alone).order_by(Order.id).limit(most)
+    taken = sa.update(Order).where(Order.id.in_(oldest), left_alone).values(leased_until=moment + lifetime)
+    ids = db.session.scalars(taken.returning(Order.id)).all()
+    db.session.commit()
+    orders = list(db.session.scalars(sa.select(Order).where(Order.id.in_(ids)).order_by(Order.id)))
+    db.session.commit()  # a rollback would forget what was read
+    return orders
+
+
+def _compare_and_set(order: Order, axis: str, after: StrEnum, actor: str, reason: str) -> None:
+    column, before = getattr(Order, axis), getattr(order, axis)
     changed = db.session.scalar(
         sa.update(Order)
         .where(Order.id == order.id, column == before)
-        .values({column.key: after, "updated_at": now()})
+        .values({axis: after, "updated_at": now()})
         .returning(Order.id)
     )
     if changed is None:
         raise Conflict("The order has changed in the meantime; look at it again.", code="changed_meanwhile")
+    order.history.append(OrderEvent(actor=actor, axis=axis, before=before, after=after, reason=reason))
+
+
+class StripePayment(Created, db.Model):
+    """Which PaymentIntent a payment has at Stripe, if it has one already; a voided one will never have any."""
+
+    __tablename__ = "stripe_payments"
+
+    key: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    intent: Mapped[str | None] = mapped_column(sa.String(100), unique=True)
+    voided: Mapped[bool] = mapped_column(default=False)
+
+
+class StripeEvent(Created, db.Model):
+    """An event of Stripe's that has been dealt with."""
+
+    __tablename__ = "stripe_events"
+
+    id: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
+    type: Mapped[str] = mapped_column(sa.String(60))

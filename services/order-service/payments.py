@@ -1,28 +1,24 @@
-"""Taking money and giving it back: the sandbox provider, which keeps a ledger of its own and never moves real money.
-
-What a token does is written in it, as the profile service made it from a test card: `sandbox_succeeds_…`,
-`sandbox_card_declined_…`, `sandbox_insufficient_funds_…`.
-"""
+"""Taking money and giving it back: what every payment provider can do, and which one this shop has."""
 
 import uuid
 from dataclasses import dataclass
+from typing import Protocol, Self
 
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, mapped_column
+from flask import current_app
+from requests.adapters import BaseAdapter
 
-from models import db
-from shopkit.database import Created
-from shopkit.errors import PaymentRequired
+from settings import Settings
+from shopkit.errors import PaymentRequired, UpstreamTimeout
 
-_REASONS = {
-    "card_declined": "The card was declined.",
+VOIDED = "voided"
+CARD_DECLINED = "card_declined"
+REASONS = {
+    CARD_DECLINED: "The card was declined.",
     "insufficient_funds": "The card has insufficient funds.",
+    "expired_card": "The card has expired.",
+    "authentication_required": "The card's bank wants its holder to confirm the payment; use another card.",
+    VOIDED: "The payment was given up before it was made.",
 }
-
-
-class PaymentDeclined(PaymentRequired):
-    """The provider said no; the buyer may try another payment method."""
 
 
 @dataclass(frozen=True)
@@ -35,53 +31,85 @@ class Payment:
     currency: str
 
 
-class SandboxCharge(Created, db.Model):
-    """A line of the sandbox's ledger."""
+@dataclass(frozen=True)
+class Charge:
+    """What became of a payment: money was taken unless it was `declined`, which is the reason then."""
 
-    __tablename__ = "sandbox_charges"
-
-    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
-    key: Mapped[uuid.UUID] = mapped_column(unique=True)
-    amount: Mapped[int] = mapped_column(sa.BigInteger)
-    currency: Mapped[str] = mapped_column(sa.String(3))
-    declined: Mapped[str | None] = mapped_column(sa.String(40))
-    refunded: Mapped[bool] = mapped_column(default=False)
+    id: str
+    amount: int
+    currency: str
+    declined: str | None = None
+    refunded: bool = False
 
 
-def charge(payment: Payment) -> str:
-    """Charge once for a key, however often it is asked, and return the provider's reference.
+class PaymentDeclined(PaymentRequired):
+    """The provider said no; the buyer may try another payment method."""
 
-    :raise PaymentDeclined: the provider said no, and says so again when asked again.
+    @classmethod
+    def because(cls, reason: str) -> Self:
+        """With a reason that is the buyer's business; a bank's others, as that a card is stolen, are not."""
+        code = reason if reason in REASONS else CARD_DECLINED
+        return cls(REASONS[code], code=code)
+
+
+class PaymentUnknown(UpstreamTimeout):
+    """The provider did not answer: the money may have been taken or not. `void` settles it, guessing does not."""
+
+    code = "payment_unknown"
+
+
+class PaymentProvider(Protocol):
+    """Each payment has a key of ours, under which it is made once however often it is asked for.
+
+    Only PaymentDeclined says that no money was taken and none will be. After anything else that `charge` raises, ask.
     """
-    made = _charge_of(payment.key) or _new_charge(payment)
-    if made.declined:
-        raise PaymentDeclined(_REASONS.get(made.declined, "The payment was declined."), code=made.declined)
-    return made.id
+
+    name: str
+
+    def charge(self, payment: Payment) -> Charge:
+        """Take the money, once for a key.
+
+        :raise PaymentDeclined: the provider said no, and says so again when asked again; or the payment was voided.
+        :raise PaymentUnknown: no answer.
+        :raise UpstreamFailed: the provider did not take the request.
+        """
+
+    def find(self, key: uuid.UUID) -> Charge | None:
+        """What became of a payment; None if nothing was charged, which is not final: it may still be under way.
+
+        :raise PaymentUnknown: no answer, or the provider has not decided yet.
+        :raise UpstreamFailed: the provider did not take the request.
+        """
+
+    def void(self, key: uuid.UUID) -> Charge | None:
+        """What became of a payment; None if nothing was charged, and then nothing ever will be under this key.
+
+        :raise PaymentUnknown: no answer, or the provider has not decided yet.
+        :raise UpstreamFailed: the provider did not take the request.
+        """
+
+    def refund(self, key: uuid.UUID) -> None:
+        """Give back all that was charged, once; that there is nothing to give back is fine.
+
+        :raise PaymentUnknown: no answer, or the provider has not decided yet.
+        :raise UpstreamFailed: the provider did not take the request.
+        """
 
 
-def refund(key: uuid.UUID) -> None:
-    """Give back all that was charged under a key, once however often it is asked."""
-    db.session.execute(sa.update(SandboxCharge).where(SandboxCharge.key == key).values(refunded=True))
-    db.session.commit()
+def connect(settings: Settings, adapter: BaseAdapter | None = None) -> PaymentProvider:
+    """The provider of this shop: Stripe if there is a key for it, the sandbox otherwise.
+
+    :param adapter: the network, for tests.
+    """
+    if settings.stripe_api_key:
+        from stripe_payments import StripeProvider  # its library is large, and most shops do without
+
+        return StripeProvider(settings, adapter)
+    from sandbox import SandboxProvider
+
+    return SandboxProvider(settings)
 
 
-def _charge_of(key: uuid.UUID) -> SandboxCharge | None:
-    made: SandboxCharge | None = db.session.scalar(sa.select(SandboxCharge).filter_by(key=key))
-    return made
-
-
-def _new_charge(payment: Payment) -> SandboxCharge:
-    made = SandboxCharge(
-        id=f"sandbox_{uuid.uuid4().hex}",
-        key=payment.key,
-        amount=payment.amount,
-        currency=payment.currency,
-        declined=next((reason for reason in _REASONS if reason in payment.token), None),
-    )
-    db.session.add(made)
-    try:
-        db.session.commit()
-    except IntegrityError:  # asked twice at the same moment: the first one counts
-        db.session.rollback()
-        return db.session.scalars(sa.select(SandboxCharge).filter_by(key=payment.key)).one()
-    return made
+def payment_provider() -> PaymentProvider:
+    found: PaymentProvider = current_app.extensions["payment_provider"]
+    return found

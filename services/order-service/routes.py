@@ -1,13 +1,14 @@
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
-from checkout import cancel_order, place_order, placed_with
-from clients import partners
+from checkout import the_checkout
 from models import Order, OrderStatus, db, move
-from schemas import IdempotencyKey, NewOrder, OrderOut, OrderPath, OrderQuery, Orders, StatusChange
+from notices import announce
+from schemas import NewOrder, OrderOut, OrderPath, OrderQuery, Orders, StatusChange
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
 from shopkit.errors import NotAllowed
+from shopkit.idempotency import current_key, idempotent
 from shopkit.paging import page_of
 from shopkit.service import Answer
 
@@ -15,11 +16,11 @@ orders = APIBlueprint("orders", __name__, abp_tags=[Tag(name="orders")])
 
 
 @orders.post("/orders", responses={201: OrderOut})
-def check_out(header: IdempotencyKey, body: NewOrder) -> Answer:
+@idempotent
+def check_out(body: NewOrder) -> Answer:
     """Buy what is in the cart; with an Idempotency-Key a repeated request buys once."""
-    key = header.idempotency_key
-    order_id = placed_with(key) or place_order(current_user(), body, key, partners())
-    return OrderOut.model_validate(db.session.get_one(Order, order_id)), 201
+    order = the_checkout().place_order(current_user(), body, current_key())
+    return OrderOut.model_validate(order), 201
 
 
 @orders.get("/orders", responses={200: Orders})
@@ -49,18 +50,22 @@ def change_status(path: OrderPath, body: StatusChange) -> Answer:
         return _cancelled(order)
     if not current_user().is_staff:
         raise NotAllowed("You may only cancel your order.")
-    move(order, body.status)
+    move(order, body.status, current_user().username, "moved on by staff")
+    if body.status == OrderStatus.DELIVERED:
+        announce("order.delivered", order)
     db.session.commit()
     return OrderOut.model_validate(order)
 
 
 @orders.delete("/orders/<int:order_id>/cancel", responses={200: OrderOut})
+@idempotent
 def cancel(path: OrderPath) -> Answer:
     """Cancel an order: the money is given back, and what was bought can be bought again."""
     return _cancelled(_order(path.order_id))
 
 
 @orders.post("/orders/<int:order_id>/cancel", responses={200: OrderOut})
+@idempotent
 def cancel_by_post(path: OrderPath) -> Answer:
     """Cancel an order, for clients that cannot DELETE."""
     return _cancelled(_order(path.order_id))
@@ -73,5 +78,5 @@ def _order(order_id: int) -> Order:
 
 
 def _cancelled(order: Order) -> OrderOut:
-    cancel_order(order, partners())
+    the_checkout().cancel(order, current_user().username, "cancelled on request")
     return OrderOut.model_validate(order)

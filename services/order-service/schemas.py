@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, RootModel, StringConstraints, model_va
 from models import CUSTOMER_ACTIONS, STAFF_ACTIONS, Order, OrderStatus, PaymentStatus
 from shopkit.auth import current_user
 from shopkit.paging import Page
-from shopkit.schemas import Amount, Id, Input, Output, QueryId, Timestamp
+from shopkit.schemas import Amount, AmountIn, Id, Input, Output, QueryId, Timestamp
 
 Required = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Optional = Annotated[str | None, Field(max_length=200)]
@@ -28,6 +28,8 @@ class NewOrder(Input):
     payment_method_id: Id
     shipping_address: ShippingAddress | None = None
     address_id: Id | None = None
+    # what the buyer saw; without it, what the cart said when its lines were last changed
+    expected_total: AmountIn | None = None
 
     @model_validator(mode="after")
     def one_address(self) -> Self:
@@ -49,10 +51,6 @@ class OrderQuery(Page):
     user_id: QueryId | None = None
 
 
-class IdempotencyKey(Output):
-    idempotency_key: str | None = Field(None, alias="Idempotency-Key", min_length=1, max_length=255)
-
-
 class OrderItemOut(Output):
     product_id: int
     product_name: str
@@ -60,6 +58,15 @@ class OrderItemOut(Output):
     price: Amount
     quantity: int
     subtotal: Amount
+
+
+class OrderEventOut(Output):
+    actor: str
+    axis: str
+    before: str
+    after: str
+    reason: str
+    created_at: Timestamp
 
 
 class PaymentOut(Output):
@@ -80,6 +87,7 @@ class OrderOut(Output):
     shipping_address: dict[str, Any]
     payment: PaymentOut
     allowed_actions: list[str]
+    history: list[OrderEventOut]
     created_at: Timestamp
     updated_at: Timestamp
 

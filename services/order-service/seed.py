@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from models import Order, OrderItem, OrderStatus, PaymentStatus, db
-from payments import SandboxCharge
+from payments import Payment, payment_provider
+from shopkit.database import now
 
 ALICE, BOB = 1, 2
 ADDRESSES = {
@@ -42,31 +43,31 @@ def seed() -> None:
     """Add them to an empty database; what was bought are products of the product service's demonstration."""
     if db.session.scalar(sa.select(Order.id).limit(1)):
         return
-    _bought(ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)])
-    _bought(ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)])
-    _bought(BOB, OrderStatus.DELIVERED, [(HEADPHONES, 2)])
+    _bought(1, ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)])
+    _bought(2, ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)])
+    _bought(3, BOB, OrderStatus.DELIVERED, [(HEADPHONES, 2)])
     db.session.commit()
 
 
-def _bought(user_id: int, status: OrderStatus, items: list[tuple[dict[str, Any], int]]) -> None:
+def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[dict[str, Any], int]]) -> None:
     payment_method_id, brand, last_four = CARDS[user_id]
     order = Order(
-        reference=uuid.uuid4(),
+        reference=uuid.UUID(int=number),  # always the same, so that the sandbox charges it once
         user_id=user_id,
         status=status,
         payment_status=PaymentStatus.PAID,
         currency="USD",
+        leased_until=now(),
         shipping_address=ADDRESSES[user_id],
         payment_method_id=payment_method_id,
         payment_brand=brand,
         payment_last_four=last_four,
         items=[OrderItem(**product, quantity=quantity) for product, quantity in items],
     )
-    charge = SandboxCharge(
-        id=f"sandbox_{uuid.uuid4().hex}", key=order.reference, amount=order.total_amount, currency="USD"
-    )
-    order.payment_reference = charge.id
-    db.session.add_all([order, charge])
+    if payment_provider().name == "sandbox":
+        payment = Payment(order.reference, "sandbox_succeeds_demonstration", order.total_amount, order.currency)
+        order.payment_reference = payment_provider().charge(payment).id
+    db.session.add(order)
     db.session.flush()  # one by one, so that the ids are those of the list
 
 

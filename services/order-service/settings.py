@@ -12,5 +12,15 @@ class Settings(shopkit.settings.Settings):
     profile_service_url: str = "http://127.0.0.1:5002"
     product_service_url: str = "http://127.0.0.1:5003"
     cart_service_url: str = "http://127.0.0.1:5004"
+    support_service_url: str = "http://127.0.0.1:5006"
+    # how long a checkout that stopped half-way is left alone before it is settled, and how often one looks for such
+    checkout_lease_seconds: float = 60.0
+    recovery_seconds: float = 5.0
+    # where the sandbox keeps its ledger; empty: beside the orders
+    sandbox_ledger_uri: str = field(default="", repr=False)
+    # with a key payments go to Stripe, without to the sandbox
+    stripe_api_key: str = field(default="", repr=False)
+    stripe_webhook_secret: str = field(default="", repr=False)
+    stripe_api_base: str = "https://api.stripe.com"
     service_client_id: str = "order-service"
     service_client_secret: str = field(repr=False)

@@ -3,19 +3,39 @@
 from flask import Flask
 from requests.adapters import BaseAdapter
 
+from announcements import announce_stock
 from favorite_routes import favorites
 from models import db
+from purchases import keep_purchase
 from review_routes import reviews
 from routes import products
 from settings import Settings
+from shopkit import background, events
+from shopkit.http_client import ServiceClient
 from shopkit.service import create_service, run
+from shopkit.service_account import own_token
+from stock import sweep
 from stock_routes import stock
+
+SWEEP_SECONDS = 30
+ANNOUNCE_SECONDS = 1
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     settings = settings or Settings.from_env()
     apis = [products, reviews, favorites, stock]
-    return create_service(__name__, "product-service", settings, apis=apis, db=db, adapter=adapter)
+    app = create_service(__name__, "product-service", settings, apis=apis, db=db, adapter=adapter)
+    background.every(app, SWEEP_SECONDS, sweep)
+    background.every(app, ANNOUNCE_SECONDS, announce_stock)
+    auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
+    token = own_token(auth_service, settings.service_client_id, settings.service_client_secret)
+    events.init_app(
+        app,
+        settings.amqp_url,
+        tell=[ServiceClient("cart-service", settings.cart_service_url, adapter, token)],
+        hear=dict.fromkeys(("order.confirmed", "order.cancelled", "order.delivered"), keep_purchase),
+    )
+    return app
 
 
 app = create_app()

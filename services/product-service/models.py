@@ -5,16 +5,23 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
+from shopkit import events, idempotency
 from shopkit.database import Created, UtcDateTime, new_database, now
 from shopkit.errors import Invalid, NotFound
 
 CURRENCY = "USD"
-NAME_LENGTH, DESCRIPTION_LENGTH, CATEGORY_LENGTH, COMMENT_LENGTH = 120, 2000, 50, 2000
+NAME_LENGTH, DESCRIPTION_LENGTH, CATEGORY_LENGTH, COMMENT_LENGTH, REASON_LENGTH = 120, 2000, 50, 2000, 200
 LONGEST_FOLDING = 3  # characters that one may become when case is folded
 
 db = new_database(durable=True)
+events.keep_outbox(db)
+events.keep_inbox(db)
+idempotency.keep_keys(db)
+
+
+_TO_ANNOUNCE = sa.text("stock <> announced_stock")
 
 
 class Product(Created, db.Model):
@@ -24,6 +31,7 @@ class Product(Created, db.Model):
         sa.CheckConstraint("reserved >= 0", "reserved_not_negative"),
         sa.CheckConstraint("reserved <= on_hand", "reserved_is_on_hand"),
         sa.CheckConstraint("old_price IS NULL OR old_price > price", "reduced"),
+        sa.Index("ix_products_to_announce", "id", sqlite_where=_TO_ANNOUNCE, postgresql_where=_TO_ANNOUNCE),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -37,10 +45,13 @@ class Product(Created, db.Model):
     image_url: Mapped[str] = mapped_column(sa.String(500))
     price: Mapped[int]
     old_price: Mapped[int | None]
-    on_hand: Mapped[int]
+    # both follow the stock movements, and nothing else writes them
+    on_hand: Mapped[int] = mapped_column(default=0)
     reserved: Mapped[int] = mapped_column(default=0)
     # what can be bought
     stock: Mapped[int] = mapped_column(sa.Computed("on_hand - reserved", persisted=True))
+    # what could be bought when others were last told of it
+    announced_stock: Mapped[int] = mapped_column(default=0)
     review_count: Mapped[int] = mapped_column(default=0)
     rating_sum: Mapped[int] = mapped_column(default=0)
     # the average in tenths, rounded as it is shown, so that lists are filtered and sorted by what people see
@@ -50,14 +61,8 @@ class Product(Created, db.Model):
     # no longer sold; orders and reviews still speak of it
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    @classmethod
-    def new(cls, *, stock: int, **fields: Any) -> "Product":
-        product = cls(on_hand=stock)
-        product.change(**fields)
-        return product
-
-    def change(self, *, stock: int | None = None, **fields: Any) -> None:
-        """Take over the fields that are given; `stock` is what can be bought, whatever is reserved at that moment.
+    def change(self, **fields: Any) -> None:
+        """Take over the fields that are given.
 
         :raise Invalid: the old price would not be above the price.
         """
@@ -65,8 +70,18 @@ class Product(Created, db.Model):
             setattr(self, name, value)
         if self.old_price is not None and self.old_price <= self.price:
             raise Invalid.field("old_price", "must be above the price")
-        if stock is not None:
-            self.on_hand = Product.reserved + stock
+
+
+class Purchase(db.Model):
+    """Who bought what, as the order service tells it."""
+
+    __tablename__ = "purchases"
+    __table_args__ = (sa.Index(None, "user_id", "product_id"),)
+
+    order_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    product_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_id: Mapped[int]
+    status: Mapped[str] = mapped_column(sa.String(20))
 
 
 class Review(Created, db.Model):
@@ -75,11 +90,16 @@ class Review(Created, db.Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     product_id: Mapped[int] = mapped_column(sa.ForeignKey("products.id"))
-    user_id: Mapped[int]
+    user_id: Mapped[int] = mapped_column()
     username: Mapped[str] = mapped_column(sa.String(50))  # as it was when the review was written
     rating: Mapped[int]
     comment: Mapped[str] = mapped_column(sa.String(COMMENT_LENGTH))
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    verified_purchase: Mapped[bool] = column_property(
+        sa.exists()
+        .where(Purchase.user_id == user_id, Purchase.product_id == product_id, Purchase.status != "cancelled")
+        .correlate_except(Purchase)
+    )
 
 
 class Favorite(Created, db.Model):
@@ -119,6 +139,23 @@ class ReservationItem(db.Model):
     @property
     def product_image(self) -> str:
         return self.product.image_url
+
+
+class StockMovement(Created, db.Model):
+    """Why the stock of a product changed; all of a product's changes together are its stock."""
+
+    __tablename__ = "stock_movements"
+    __table_args__ = (sa.Index(None, "product_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(sa.ForeignKey("products.id"))
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    on_hand_change: Mapped[int] = mapped_column(default=0)
+    reserved_change: Mapped[int] = mapped_column(default=0)
+    reservation_id: Mapped[str | None] = mapped_column(sa.ForeignKey("reservations.id"))
+    reason: Mapped[str | None] = mapped_column(sa.String(REASON_LENGTH))
+    actor_id: Mapped[int]  # 0 for a service
+    actor: Mapped[str] = mapped_column(sa.String(50))  # as it was called then
 
 
 @event.listens_for(Product, "before_insert")

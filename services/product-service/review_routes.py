@@ -26,5 +26,7 @@ def write_review(path: ProductPath, body: NewReview) -> Answer:
     user = current_user()
     product = locked_product(path.product_id)
     review, is_new = put_review(product, user.id, user.username, body.rating, body.comment)
+    db.session.flush()
+    answer = ReviewOut.model_validate(review)
     db.session.commit()
-    return ReviewOut.model_validate(review), 201 if is_new else 200
+    return answer, 201 if is_new else 200

@@ -2,6 +2,7 @@ import sqlalchemy as sa
 from flask import send_from_directory
 from flask_openapi3 import APIBlueprint, Tag
 
+from announcements import announce_price
 from models import Product, db, locked_product
 from schemas import (
     Categories,
@@ -17,11 +18,13 @@ from schemas import (
     SearchQuery,
 )
 from search import matching, on_sale, with_words
-from shopkit.auth import ADMIN, only, public
+from shopkit.auth import ADMIN, current_user, only, public
 from shopkit.database import fetch_or_404, now
 from shopkit.errors import NotFound
+from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
+from stock import new_product, set_stock
 
 PICTURES = "images"
 DAY = 24 * 60 * 60
@@ -83,10 +86,10 @@ def list_category(path: CategoryPath, query: Page) -> Answer:
 
 @products.post("/products", responses={201: ProductOut})
 @only(ADMIN)
+@idempotent
 def add_product(body: NewProduct) -> Answer:
     """Add a product."""
-    product = Product.new(**body.model_dump())
-    db.session.add(product)
+    product = new_product(current_user(), **body.model_dump())
     db.session.commit()
     return ProductOut.model_validate(product), 201
 
@@ -96,7 +99,11 @@ def add_product(body: NewProduct) -> Answer:
 def change_product(path: ProductPath, body: ProductChange) -> Answer:
     """Change a product; what is not sent stays, and `stock` is what can be bought."""
     product = locked_product(path.product_id)
-    product.change(**body.model_dump(exclude_unset=True))
+    previous_price = product.price
+    product.change(**body.model_dump(exclude_unset=True, exclude={"stock"}))
+    announce_price(product, previous_price)
+    if "stock" in body.model_fields_set:
+        set_stock(product, body.stock, current_user())
     db.session.commit()
     return ProductOut.model_validate(product)
 

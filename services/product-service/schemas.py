@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -15,15 +16,22 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH
+from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH, REASON_LENGTH
 from shopkit.paging import Page
 from shopkit.schemas import Amount, AmountIn, Id, Input, Output, QueryId, Timestamp
 
 NO_PICTURE = "/images/parcel.svg"
+MOST_IN_STOCK = 1_000_000
 
 
 def _numbers(text: object) -> object:
     return text.split(",") if isinstance(text, str) else text
+
+
+def _not_nothing(change: int) -> int:
+    if change == 0:
+        raise ValueError("must not be 0")
+    return change
 
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)]
@@ -31,7 +39,8 @@ Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 Category = Annotated[str, Field(max_length=CATEGORY_LENGTH, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 # a path of the shop's own or an address; never a scheme that a browser would run
 ImageUrl = Annotated[str, Field(max_length=500, pattern=r"^(/[^/\s]|https?://)\S*$")]
-Stock = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Stock = Annotated[int, Field(strict=True, ge=0, le=MOST_IN_STOCK)]
+StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_nothing)]
 Ids = Annotated[
     tuple[QueryId, ...],
     Field(max_length=100),
@@ -132,12 +141,31 @@ class ReviewOut(Output):
     username: str
     rating: int
     comment: str
+    verified_purchase: bool
     created_at: Timestamp
     updated_at: Timestamp
 
 
 class NewFavorite(Input):
     product_id: Id
+
+
+class NewAdjustment(Input):
+    change: StockChange
+    reason: str = Field(min_length=1, max_length=REASON_LENGTH)
+
+
+class MovementOut(Output):
+    id: int
+    product_id: int
+    kind: str
+    on_hand_change: int
+    reserved_change: int
+    reservation_id: str | None
+    reason: str | None
+    actor_id: int
+    actor: str
+    created_at: Timestamp
 
 
 class ItemToReserve(Input):
@@ -167,6 +195,22 @@ class ReservationOut(Output):
     currency: str = CURRENCY
 
 
+class WrongProduct(Output):
+    """A product whose columns are not what its movements and the reservations that are held say."""
+
+    product_id: int
+    on_hand: int
+    reserved: int
+    moved_on_hand: int
+    moved_reserved: int
+    held: int
+
+
+class AuditOut(Output):
+    products_wrong: list[WrongProduct]
+    reservations: dict[str, int]
+
+
 class Products(RootModel[list[ProductOut]]):
     pass
 
@@ -176,4 +220,8 @@ class Categories(RootModel[list[CategoryOut]]):
 
 
 class Reviews(RootModel[list[ReviewOut]]):
+    pass
+
+
+class Movements(RootModel[list[MovementOut]]):
     pass

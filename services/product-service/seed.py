@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from models import Favorite, Product, db, put_review
 from schemas import NewProduct
+from stock import OURSELVES, new_product
 
 PRODUCTS = Path(__file__).with_name("products.json")
 ALICE, BOB, SUPPORT = (1, "alice"), (2, "bob"), (3, "support")
@@ -37,11 +38,9 @@ def seed() -> None:
     if db.session.scalar(sa.select(Product.id).limit(1)):
         return
     products = [
-        Product.new(**NewProduct.model_validate(each).model_dump()) for each in orjson.loads(PRODUCTS.read_bytes())
+        new_product(OURSELVES, **NewProduct.model_validate(each).model_dump())
+        for each in orjson.loads(PRODUCTS.read_bytes())
     ]
-    for product in products:
-        db.session.add(product)
-        db.session.flush()  # one by one, so that the ids are those of the list
     for product_id, (user_id, username), rating, comment in REVIEWS:
         put_review(products[product_id - 1], user_id, username, rating, comment)
         db.session.flush()

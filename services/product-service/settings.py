@@ -1,4 +1,4 @@
-"""What the product service reads from its environment, with its own defaults."""
+"""What the product service reads from its environment, beyond what every service does."""
 
 from dataclasses import dataclass, field
 
@@ -9,3 +9,6 @@ import shopkit.settings
 class Settings(shopkit.settings.Settings):
     port: int = 5003
     database_uri: str = field(default="sqlite:///product.db", repr=False)
+    cart_service_url: str = "http://127.0.0.1:5004"
+    service_client_id: str = "product-service"
+    service_client_secret: str = field(repr=False)

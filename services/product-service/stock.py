@@ -1,25 +1,30 @@
-"""Stock held for orders: reserved all or nothing, then sold (committed) or given back.
+"""The stock and its ledger; what is held for orders is reserved all or nothing, then sold (committed) or given back.
 
     held ──► committed ──► restocked
       └────► released
 
 Whoever changes several products does so in the order of their ids, so that no two wait for each other. Nothing here
-commits, so that what belongs together stands or falls together; `release_expired` alone does, being nobody's request.
+commits, so that what belongs together stands or falls together; the sweep alone does, being nobody's request.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from models import Product, Reservation, ReservationItem, db
+from models import Product, Reservation, ReservationItem, StockMovement, db
+from schemas import MOST_IN_STOCK
+from shopkit.auth import SERVICE, User
 from shopkit.database import now
-from shopkit.errors import Conflict, NotFound
+from shopkit.errors import Conflict, Invalid, NotFound
 
+ADJUST, RESERVE, COMMIT, RELEASE, RESTOCK = "adjust", "reserve", "commit", "release", "restock"
 HELD, COMMITTED, RELEASED, RESTOCKED = "held", "committed", "released", "restocked"
 EXPIRED_AT_ONCE = 100
+OURSELVES = User(id=0, username="product-service", email="", role=SERVICE)
 
 Wanted = Mapping[int, int]
 """How many of which product."""
@@ -27,34 +32,67 @@ Wanted = Mapping[int, int]
 
 @dataclass(frozen=True)
 class Move:
-    """Where a reservation comes from, and what every unit of it adds to the columns of its product."""
+    """What the ledger calls it, where a reservation comes from, and what each unit adds to its product's columns."""
 
+    kind: str
     came_from: str
     on_hand: int
     reserved: int
 
 
 MOVES = {
-    COMMITTED: Move(HELD, on_hand=-1, reserved=-1),
-    RELEASED: Move(HELD, on_hand=0, reserved=-1),
-    RESTOCKED: Move(COMMITTED, on_hand=+1, reserved=0),
+    COMMITTED: Move(COMMIT, HELD, on_hand=-1, reserved=-1),
+    RELEASED: Move(RELEASE, HELD, on_hand=0, reserved=-1),
+    RESTOCKED: Move(RESTOCK, COMMITTED, on_hand=+1, reserved=0),
 }
 
 
-def reserve(reservation_id: str, wanted: Wanted, lifetime: timedelta) -> tuple[Reservation, bool]:
+def new_product(by: User, *, stock: int, **fields: Any) -> Product:
+    """:raise Invalid: the old price would not be above the price."""
+    product = Product()
+    product.change(**fields)
+    db.session.add(product)
+    db.session.flush()
+    _book(by, ADJUST, product.id, on_hand=stock, reason="opening stock")
+    return product
+
+
+def set_stock(product: Product, stock: int, by: User) -> None:
+    """Let so many of a locked product be there to buy, whatever is reserved at that moment."""
+    if stock != product.stock:
+        _book(by, ADJUST, product.id, on_hand=stock - product.stock, reason="set by admin")
+
+
+def change_stock(product: Product, change: int, reason: str, by: User) -> None:
+    """Put some of a locked product on the shelf, or take some away.
+
+    :raise Conflict: so many are not there to be taken away.
+    :raise Invalid: the shelf is full.
+    """
+    if product.stock + change < 0:
+        raise Conflict(
+            f"You want to take away {-change} of {product.name}, and {product.stock} are available.",
+            code="out_of_stock",
+            available=product.stock,
+        )
+    if product.stock + change > MOST_IN_STOCK:
+        raise Invalid.field("change", f"there may be at most {MOST_IN_STOCK} in stock")
+    _book(by, ADJUST, product.id, on_hand=change, reason=reason)
+
+
+def reserve(reservation_id: str, wanted: Wanted, lifetime: timedelta, by: User) -> tuple[Reservation, bool]:
     """Hold what is wanted, and say whether the reservation is new: the same id again is the same reservation.
 
-    :raise Conflict: something is out of stock, or the id stands for other items.
+    :raise Conflict: something is out of stock, or the id stands for other items, or for stock that is held no more.
     """
-    release_expired(now())
     reservation = Reservation(id=reservation_id, status=HELD, expires_at=now() + lifetime)
-    db.session.add(reservation)
-    try:
-        db.session.flush()
-    except IntegrityError:  # it is there already
-        db.session.rollback()
+    if not _is_new(reservation):
         return _repeated(reservation_id, wanted), False
-    held = {product_id: _hold(product_id, wanted[product_id]) for product_id in sorted(wanted)}
+    on_sale = Product.archived_at.is_(None)
+    held = {
+        product_id: _book(by, RESERVE, product_id, on_sale, reserved=wanted[product_id], reservation_id=reservation_id)
+        for product_id in sorted(wanted)
+    }
     _refuse_lacking({product_id: wanted[product_id] for product_id, product in held.items() if product is None})
     reservation.items = [
         ReservationItem(product=product, quantity=wanted[product.id], unit_price=product.price)
@@ -65,30 +103,47 @@ def reserve(reservation_id: str, wanted: Wanted, lifetime: timedelta) -> tuple[R
     return reservation, True
 
 
-def fetch(reservation_id: str) -> Reservation:
+def fetch(reservation_id: str, *, lock: bool = False) -> Reservation:
     """:raise NotFound: there is none."""
-    reservation = db.session.get(Reservation, reservation_id)
+    reservation = db.session.get(Reservation, reservation_id, with_for_update=lock)
     if reservation is None:
         raise NotFound(f"There is no reservation {reservation_id}.")
     return reservation
 
 
-def move(reservation_id: str, to: str) -> Reservation:
+def move(reservation_id: str, to: str, by: User) -> Reservation:
     """Move a reservation on, and the stock with it; one that is there already stays as it is.
 
     :raise NotFound: there is none.
     :raise Conflict: it cannot get there from where it is.
     """
-    if _claim([reservation_id], to):
-        _move_stock([reservation_id], MOVES[to])
-    reservation = fetch(reservation_id)
+    reservation = fetch(reservation_id, lock=True)  # so that none arrives between the claim and a look at it
+    _move_on([reservation_id], to, by)
     if reservation.status != to:
         raise Conflict(f"The reservation is {reservation.status} and cannot be {to}.", code="wrong_state")
     return reservation
 
 
-def release_expired(moment: datetime) -> None:
-    """Release what has expired by then, the oldest first and a bounded number at once, and commit."""
+def release(reservation_id: str, by: User) -> Reservation:
+    """Release a reservation; one that never arrived will find, if it still does, that it has ended.
+
+    :raise Conflict: it was sold.
+    """
+    try:
+        return move(reservation_id, RELEASED, by)
+    except NotFound:
+        tombstone = Reservation(id=reservation_id, status=RELEASED, expires_at=now())
+        return tombstone if _is_new(tombstone) else move(reservation_id, RELEASED, by)
+
+
+def sweep() -> None:
+    """Release all that has expired."""
+    while release_expired(now()) == EXPIRED_AT_ONCE:
+        pass
+
+
+def release_expired(moment: datetime) -> int:
+    """Release what has expired by then, the oldest first and a bounded number at once, commit, and say how many."""
     expired = (
         sa.select(Reservation.id)
         .where(Reservation.status == HELD, Reservation.expires_at <= moment)
@@ -97,27 +152,68 @@ def release_expired(moment: datetime) -> None:
         .with_for_update(skip_locked=True)  # somebody else is at it
     )
     ids = list(db.session.scalars(expired))
-    if ids:
-        _claim(ids, RELEASED)
-        _move_stock(ids, MOVES[RELEASED])
-        db.session.commit()
+    _move_on(ids, RELEASED, OURSELVES)
+    db.session.commit()
+    return len(ids)
+
+
+def _book(
+    by: User,
+    kind: str,
+    product_id: int,
+    *conditions: sa.ColumnElement[bool],
+    on_hand: int = 0,
+    reserved: int = 0,
+    reservation_id: str | None = None,
+    reason: str | None = None,
+) -> Product | None:
+    """Change the stock and write down why, unless less than nothing would be left to buy.
+
+    This alone changes the stock, so the movements of a product always add up to it. Check and change are one
+    statement: the last one is sold once.
+    """
+    changing = (
+        sa.update(Product)
+        .where(Product.id == product_id, Product.on_hand + on_hand >= Product.reserved + reserved, *conditions)
+        .values(on_hand=Product.on_hand + on_hand, reserved=Product.reserved + reserved)
+        .returning(Product)
+        .execution_options(populate_existing=True)
+    )
+    product: Product | None = db.session.scalar(changing)
+    if product is not None:
+        movement = StockMovement(
+            product_id=product_id,
+            kind=kind,
+            on_hand_change=on_hand,
+            reserved_change=reserved,
+            reservation_id=reservation_id,
+            reason=reason,
+            actor_id=by.id,
+            actor=by.username,
+        )
+        db.session.add(movement)
+    return product
+
+
+def _is_new(reservation: Reservation) -> bool:
+    """Insert a reservation before anything else is changed; of two with the same id, one succeeds."""
+    db.session.add(reservation)
+    try:
+        db.session.flush()
+    except IntegrityError:
+        db.session.rollback()
+        return False
+    return True
 
 
 def _repeated(reservation_id: str, wanted: Wanted) -> Reservation:
     reservation = fetch(reservation_id)
+    expired = reservation.status == HELD and reservation.expires_at <= now()
+    if expired or reservation.status in (RELEASED, RESTOCKED):
+        raise Conflict("This reservation has ended.", code="reservation_ended")
     if {item.product_id: item.quantity for item in reservation.items} != wanted:
         raise Conflict("This reservation was made for other items.", code="reservation_differs")
     return reservation
-
-
-def _hold(product_id: int, quantity: int) -> Product | None:
-    """Check and hold in one statement: the last one is sold once."""
-    holding = (
-        sa.update(Product)
-        .where(Product.id == product_id, Product.archived_at.is_(None), Product.on_hand - Product.reserved >= quantity)
-        .values(reserved=Product.reserved + quantity)
-    )
-    return db.session.scalar(holding.returning(Product))
 
 
 def _refuse_lacking(lacking: Wanted) -> None:
@@ -135,30 +231,27 @@ def _refuse_lacking(lacking: Wanted) -> None:
     )
 
 
-def _claim(ids: list[str], to: str) -> bool:
-    """Change the status of those that may move there, in one statement: of two who try, one succeeds."""
+def _move_on(ids: list[str], to: str, by: User) -> None:
+    """Change the status of those that may move there, in one statement, and the stock of just those."""
+    move = MOVES[to]
     claiming = (
         sa.update(Reservation)
-        .where(Reservation.id.in_(ids), Reservation.status == MOVES[to].came_from)
+        .where(Reservation.id.in_(ids), Reservation.status == move.came_from)
         .values(status=to)
         .returning(Reservation.id)
     )
-    return db.session.scalars(claiming).first() is not None
-
-
-def _move_stock(ids: list[str], move: Move) -> None:
-    units = (
-        sa.select(ReservationItem.product_id, sa.func.sum(ReservationItem.quantity))
-        .where(ReservationItem.reservation_id.in_(ids))
-        .group_by(ReservationItem.product_id)
-        .order_by(ReservationItem.product_id)
+    claimed = list(db.session.scalars(claiming))
+    items = (
+        sa.select(ReservationItem.reservation_id, ReservationItem.product_id, ReservationItem.quantity)
+        .where(ReservationItem.reservation_id.in_(claimed))
+        .order_by(ReservationItem.product_id, ReservationItem.reservation_id)
     )
-    for product_id, quantity in db.session.execute(units).all():
-        db.session.execute(
-            sa.update(Product)
-            .where(Product.id == product_id)
-            .values(
-                on_hand=Product.on_hand + move.on_hand * quantity,
-                reserved=Product.reserved + move.reserved * quantity,
-            )
+    for item in db.session.execute(items).all():
+        _book(
+            by,
+            move.kind,
+            item.product_id,
+            on_hand=move.on_hand * item.quantity,
+            reserved=move.reserved * item.quantity,
+            reservation_id=item.reservation_id,
         )

@@ -1,54 +1,97 @@
 from collections import Counter
 from datetime import timedelta
 
+import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
-from models import db
-from schemas import NewReservation, ReservationOut, ReservationPath
+import audit
+from models import Product, Reservation, StockMovement, db, locked_product
+from schemas import (
+    AuditOut,
+    MovementOut,
+    Movements,
+    NewAdjustment,
+    NewReservation,
+    ProductOut,
+    ProductPath,
+    ReservationOut,
+    ReservationPath,
+)
+from shopkit.auth import ADMIN, current_user, only
+from shopkit.database import fetch_or_404
+from shopkit.idempotency import idempotent
+from shopkit.paging import Page, page_of
 from shopkit.service import Answer
-from stock import COMMITTED, RELEASED, RESTOCKED, fetch, move, reserve
+from stock import COMMITTED, RESTOCKED, change_stock, fetch, move, release, reserve
 
-stock = APIBlueprint("stock", __name__, url_prefix="/internal/reservations", abp_tags=[Tag(name="stock")])
+RESERVATIONS = "/internal/reservations"
+
+stock = APIBlueprint("stock", __name__, abp_tags=[Tag(name="stock")])
 
 
-@stock.post("", responses={200: ReservationOut, 201: ReservationOut})
+@stock.post("/products/<int:product_id>/stock", responses={200: ProductOut})
+@only(ADMIN)
+@idempotent
+def adjust_stock(path: ProductPath, body: NewAdjustment) -> Answer:
+    """Put some of a product on the shelf, or take some away that nobody has reserved, and say why."""
+    product = locked_product(path.product_id)
+    change_stock(product, body.change, body.reason, current_user())
+    db.session.commit()
+    return ProductOut.model_validate(product)
+
+
+@stock.get("/products/<int:product_id>/stock-movements", responses={200: Movements})
+@only(ADMIN)
+def list_movements(path: ProductPath, query: Page) -> Answer:
+    """List what changed the stock of a product, newest first; the changes add up to its stock."""
+    product = fetch_or_404(Product, path.product_id)
+    newest_first = sa.select(StockMovement).filter_by(product_id=product.id).order_by(StockMovement.id.desc())
+    return page_of(newest_first, query, MovementOut)
+
+
+@stock.get("/internal/stock/audit", responses={200: AuditOut})
+def audit_stock() -> Answer:
+    """Count the stock again, from the movements and from what is held; nothing is wrong if no product is named."""
+    return AuditOut(products_wrong=audit.wrong_products(), reservations=audit.reservations_by_status())
+
+
+@stock.post(RESERVATIONS, responses={200: ReservationOut, 201: ReservationOut})
 def reserve_stock(body: NewReservation) -> Answer:
-    """Reserve all of it or nothing; the same id again answers the same (200), whatever became of it."""
+    """Reserve all of it or nothing; the same id again answers the same (200) while it is held or once it is sold."""
     wanted: Counter[int] = Counter()
     for item in body.items:
         wanted[item.product_id] += item.quantity
-    reservation, is_new = reserve(str(body.reservation_id), wanted, timedelta(seconds=body.expires_in))
-    # Read before the commit: afterwards it would be another transaction, in the queue of all who write.
-    answer = ReservationOut.model_validate(reservation)
-    db.session.commit()
-    return answer, 201 if is_new else 200
+    lifetime = timedelta(seconds=body.expires_in)
+    reservation, is_new = reserve(str(body.reservation_id), wanted, lifetime, current_user())
+    return _answered(reservation), 201 if is_new else 200
 
 
-@stock.get("/<uuid:reservation_id>", responses={200: ReservationOut})
+@stock.get(f"{RESERVATIONS}/<uuid:reservation_id>", responses={200: ReservationOut})
 def show_reservation(path: ReservationPath) -> Answer:
     """Show a reservation."""
     return ReservationOut.model_validate(fetch(str(path.reservation_id)))
 
 
-@stock.post("/<uuid:reservation_id>/commit", responses={200: ReservationOut})
+@stock.post(f"{RESERVATIONS}/<uuid:reservation_id>/commit", responses={200: ReservationOut})
 def commit_reservation(path: ReservationPath) -> Answer:
     """Sell what was held: it leaves the stock."""
-    return _moved(path, COMMITTED)
+    return _answered(move(str(path.reservation_id), COMMITTED, current_user()))
 
 
-@stock.post("/<uuid:reservation_id>/release", responses={200: ReservationOut})
+@stock.post(f"{RESERVATIONS}/<uuid:reservation_id>/release", responses={200: ReservationOut})
 def release_reservation(path: ReservationPath) -> Answer:
-    """Give back what was held."""
-    return _moved(path, RELEASED)
+    """Give back what was held; an id that was never reserved, never can be from now on."""
+    return _answered(release(str(path.reservation_id), current_user()))
 
 
-@stock.post("/<uuid:reservation_id>/restock", responses={200: ReservationOut})
+@stock.post(f"{RESERVATIONS}/<uuid:reservation_id>/restock", responses={200: ReservationOut})
 def restock_reservation(path: ReservationPath) -> Answer:
     """Take back what was sold."""
-    return _moved(path, RESTOCKED)
+    return _answered(move(str(path.reservation_id), RESTOCKED, current_user()))
 
 
-def _moved(path: ReservationPath, to: str) -> Answer:
-    answer = ReservationOut.model_validate(move(str(path.reservation_id), to))
+def _answered(reservation: Reservation) -> ReservationOut:
+    # Read before the commit: afterwards it would be another transaction, in the queue of all who write.
+    answer = ReservationOut.model_validate(reservation)
     db.session.commit()
     return answer

@@ -5,6 +5,7 @@ from models import Address, add_to_list, db, hold_list, make_default, remove_fro
 from schemas import AddressChange, Addresses, AddressOut, AddressPath, NewAddress
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
+from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
 
@@ -19,6 +20,7 @@ def list_all(query: Page) -> Answer:
 
 
 @addresses.post("/addresses", responses={201: AddressOut})
+@idempotent
 def add(body: NewAddress) -> Answer:
     """Add an address; the first one is the default."""
     address = Address(user_id=current_user().id, **body.model_dump())

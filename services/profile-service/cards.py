@@ -10,7 +10,12 @@ _BRANDS = {
     "amex": r"3[47]",
     "discover": r"6011|64[4-9]|65",
 }
-_TEST_CARDS = {"4000000000000002": "card_declined", "4000000000009995": "insufficient_funds"}
+_TEST_CARDS = {
+    "4000000000000002": "card_declined",
+    "4000000000009995": "insufficient_funds",
+    "4000000000005043": "timeout_charged",
+    "4000000000004087": "timeout_not_charged",
+}
 
 
 def digits_of(card_number: str) -> str:

@@ -3,10 +3,13 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
+from shopkit import events, idempotency
 from shopkit.database import Created, new_database, one_at_a_time
 from shopkit.errors import Conflict
 
 db = new_database()
+events.keep_inbox(db)
+idempotency.keep_keys(db)
 
 
 class PostalAddress:

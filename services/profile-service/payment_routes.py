@@ -16,6 +16,7 @@ from schemas import (
 from settings import SANDBOX
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
+from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
 
@@ -38,6 +39,7 @@ def list_all(query: Page) -> Answer:
     return page_of(mine.order_by(PaymentMethod.is_default.desc(), PaymentMethod.id.desc()), query, PaymentMethodOut)
 
 
+@idempotent
 def add_card(body: NewCard) -> Answer:
     """Add a card by its number, which the sandbox trades for a token; the first one is the default."""
     digits = body.card_number.get_secret_value()
@@ -49,6 +51,7 @@ def add_card(body: NewCard) -> Answer:
     )
 
 
+@idempotent
 def add_provider_card(body: NewProviderCard) -> Answer:
     """Add a card by the token that the payment provider knows it by; the first one is the default."""
     return _added(body.model_dump())

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from flask import Flask, current_app, g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shopkit.errors import NotFound
@@ -127,6 +128,14 @@ def one_at_a_time(what: str, whose: int) -> None:
     db = current_app.extensions["sqlalchemy"]
     if db.engine.dialect.name == "postgresql":
         db.session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what), whose)))
+
+
+def insert_new(table: sa.Table | type[Any], **values: Any) -> bool:
+    """Insert a row unless one with its key is there, and say whether it was; nobody who tries at once fails."""
+    session = current_app.extensions["sqlalchemy"].session
+    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    inserting = insert(table).values(values).on_conflict_do_nothing().returning(sa.literal_column("1"))
+    return session.scalar(inserting) is not None
 
 
 def ping(db: SQLAlchemy) -> None:

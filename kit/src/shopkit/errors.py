@@ -9,6 +9,7 @@ ShopError
  ├─ Conflict          409  not possible in the present state
  ├─ Invalid           422  fields that do not validate
  ├─ UpstreamFailed    502  another service failed or is away
+ │   └─ UpstreamRefused    it finds what we sent invalid: to repeat it is no use
  ├─ Unavailable       503  this service cannot work at the moment
  └─ UpstreamTimeout   504  another service is too slow
 
@@ -88,6 +89,10 @@ class Invalid(ShopError):
 class UpstreamFailed(ShopError):
     status = HTTPStatus.BAD_GATEWAY
     code = "upstream_failed"
+
+
+class UpstreamRefused(UpstreamFailed):
+    pass
 
 
 class Unavailable(ShopError):

@@ -12,7 +12,16 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util.retry import Retry
 
-from shopkit.errors import Conflict, NotAllowed, NotFound, NotSignedIn, ShopError, UpstreamFailed, UpstreamTimeout
+from shopkit.errors import (
+    Conflict,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    ShopError,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from shopkit.logs import request_id
 
 CONNECT_SECONDS = 2.0
@@ -88,6 +97,7 @@ class ServiceClient:
 
         :raise ShopError: 401, 403, 404 and 409 as the other service said them.
         :raise UpstreamTimeout: no answer in time: it may or may not have happened.
+        :raise UpstreamRefused: a 422, which it would answer again.
         :raise UpstreamFailed: the service is away, or answered anything else.
         """
         try:
@@ -124,6 +134,8 @@ class ServiceClient:
     def _read(self, answer: requests.Response) -> Any:
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return json.loads(answer.content, parse_float=Decimal) if answer.content else None
+        if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise UpstreamRefused(f"The {self.name} answered {answer.status_code}.")
         same = _SAME_HERE.get(answer.status_code)
         if same is None or (self._own_token and same in (NotSignedIn, NotAllowed)):
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")

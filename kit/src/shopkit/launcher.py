@@ -14,7 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_WARM = ("shopkit.service", "shopkit.service_account", "shopkit.paging", "gunicorn.app.base", "gunicorn.arbiter")
+_WARM = (
+    "shopkit.service",
+    "shopkit.events",
+    "shopkit.service_account",
+    "shopkit.paging",
+    "gunicorn.app.base",
+    "gunicorn.arbiter",
+)
 _WORKERS = {"threads": "gunicorn.workers.gthread", "gevent": "gunicorn.workers.ggevent"}
 _SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
 

@@ -15,7 +15,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
-from shopkit import auth, background, database, errors, health, logs, metrics
+from shopkit import auth, background, database, errors, health, idempotency, logs, metrics
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
@@ -64,6 +64,7 @@ def create_service(
     checks = {each.name: each.ping for each in needs}
     if db is not None:
         database.init_app(app, db, settings.database_uri)
+        idempotency.init_app(app, db)
         checks["database"] = partial(database.ping, db)
     if who_is is None:
         auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
@@ -122,6 +123,8 @@ class Service(OpenAPI):
         """Say who may call it and how it fails, from what really guards it."""
         roles = auth.allowed_roles(self, endpoint, rule)
         failures = ["default"]
+        if idempotency.is_idempotent(self, endpoint):
+            operation.setdefault("parameters", []).append(idempotency.PARAMETER)
         if "requestBody" in operation or operation.get("parameters"):
             failures.append("422")
         if "{" in _openapi_path(rule):

@@ -24,6 +24,7 @@ class Settings:
     port: int = 5000
     database_uri: str = field(default="sqlite:///shop.db", repr=False)
     auth_service_url: str = "http://127.0.0.1:5001"
+    amqp_url: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

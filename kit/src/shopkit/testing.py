@@ -42,6 +42,11 @@ class Network(BaseAdapter):
         """Answer `method path` with this, or with what `answer` makes of the request; `*` in a path is one segment."""
         self._answers[method, path] = answer or (status, body)
 
+    def answer_of(self, method: str, path: str) -> Any:
+        """The body that is answered there, to change it."""
+        answer = self._answers[method, path]
+        return answer[1] if isinstance(answer, tuple) else None
+
     def refuse(self, method: str, path: str, status: int, detail: str, code: str = "conflict", **extra: Any) -> None:
         """Answer with a problem, as our services do."""
         self.on(method, path, {"detail": detail, "code": code, **extra}, status)

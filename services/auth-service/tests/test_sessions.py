@@ -141,7 +141,7 @@ class TestServiceAccounts:
     RIGHT = {
         "grant_type": "client_credentials",
         "client_id": "order-service",
-        "client_secret": "order-service's secret",
+        "client_secret": "a service's secret",
     }
 
     def test_a_service_gets_a_short_token_of_its_own(self, client):

@@ -1,8 +1,13 @@
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from urllib.parse import parse_qs, urlsplit
 
+import flask_migrate
 import pytest
 import requests
+import sqlalchemy as sa
+
+from shopkit import migrate
 
 LAMP = {
     "id": 2,
@@ -82,7 +87,7 @@ class TestLooking:
         response = client.get("/cart", headers=newcomer)
 
         assert response.status_code == 200
-        assert response.json == {"id": 99, "items": [], "total": 0, "currency": "USD"}
+        assert response.json == {"id": 99, "items": [], "total": 0, "currency": "USD", "has_problems": False}
         assert network.calls == [("POST", "/validate")]
 
     def test_a_cart_shows_what_is_in_it_at_todays_prices(self, seeded, client, alice, shelf):
@@ -101,6 +106,7 @@ class TestLooking:
                     "price": 24.5,
                     "quantity": 1,
                     "subtotal": 24.5,
+                    "problems": [],
                 },
                 {
                     "id": 2,
@@ -110,10 +116,12 @@ class TestLooking:
                     "price": 7,
                     "quantity": 2,
                     "subtotal": 14,
+                    "problems": [],
                 },
             ],
             "total": 38.5,
             "currency": "USD",
+            "has_problems": False,
         }
 
     def test_sums_are_exact(self, client, alice, put_in, shelf):
@@ -145,6 +153,137 @@ class TestLooking:
         assert quantities(bob) == {}
 
 
+class TestProblems:
+    @pytest.fixture
+    def cart(self, client, alice):
+        return lambda: client.get("/cart", headers=alice).json
+
+    def test_a_price_that_is_not_what_the_buyer_saw_is_said_and_what_it_was(self, put_in, shelf, cart):
+        put_in(2)
+        put_in(5)
+        shelf[2]["price"] = 24.5
+
+        changed = cart()
+
+        assert [item["problems"] for item in changed["items"]] == [
+            [
+                {
+                    "code": "price_changed",
+                    "message": "The price of Desk Lamp has changed.",
+                    "seen_price": 19.99,
+                    "since": None,
+                }
+            ],
+            [],
+        ]
+        assert (changed["has_problems"], changed["total"]) == (True, 31.5)
+
+    def test_looking_at_a_new_price_does_not_accept_it(self, put_in, shelf, cart):
+        put_in(2)
+        shelf[2]["price"] = 24.5
+
+        assert cart() == cart()
+        assert cart()["has_problems"]
+
+    def test_a_price_that_is_back_where_it_was_is_no_problem(self, put_in, shelf, cart):
+        put_in(2)
+        shelf[2]["price"] = 24.5
+        cart()
+        shelf[2]["price"] = 19.99
+
+        assert not cart()["has_problems"]
+
+    @pytest.mark.parametrize("quantity", [1, 2])
+    def test_saying_how_many_accepts_the_new_price(self, put_in, shelf, cart, client, alice, quantity):
+        item_id = put_in(2).json["items"][0]["id"]
+        shelf[2]["price"] = 24.5
+
+        changed = client.put(f"/cart/items/{item_id}", json={"quantity": quantity}, headers=alice).json
+
+        assert not changed["has_problems"]
+        assert changed == cart()
+
+    def test_adding_more_accepts_the_new_price_of_that_product_only(self, put_in, shelf):
+        put_in(2)
+        put_in(5)
+        shelf[2]["price"], shelf[5]["price"] = 24.5, 8
+
+        changed = put_in(2).json
+
+        assert [[problem["code"] for problem in item["problems"]] for item in changed["items"]] == [
+            [],
+            ["price_changed"],
+        ]
+
+    def test_a_change_that_is_refused_accepts_nothing(self, put_in, shelf, cart):
+        put_in(2)
+        shelf[2]["price"] = 24.5
+
+        assert put_in(2, 10).status_code == 409
+        assert cart()["items"][0]["problems"][0]["seen_price"] == 19.99
+
+    def test_too_few_are_said_with_what_is_left_and_the_total_stays_that_of_what_is_wanted(self, put_in, shelf, cart):
+        put_in(2, 4)
+        shelf[2]["stock"] = 3
+
+        changed = cart()
+
+        assert changed["items"][0]["problems"] == [
+            {
+                "code": "quantity_reduced",
+                "message": "You want 4 of Desk Lamp, and 3 are available.",
+                "available": 3,
+            }
+        ]
+        assert (changed["items"][0]["quantity"], changed["items"][0]["subtotal"]) == (4, 79.96)
+        assert (changed["has_problems"], changed["total"]) == (True, 79.96)
+
+    def test_none_left_is_said(self, put_in, shelf, cart):
+        put_in(2, 4)
+        shelf[2]["stock"] = 0
+
+        changed = cart()
+
+        assert changed["items"][0]["problems"] == [
+            {"code": "out_of_stock", "message": "Desk Lamp is out of stock.", "since": None},
+        ]
+        assert (changed["has_problems"], changed["total"]) == (True, 79.96)
+
+    def test_just_enough_is_no_problem(self, put_in, shelf, cart):
+        put_in(2, 4)
+        shelf[2]["stock"] = 4
+
+        assert not cart()["has_problems"]
+
+    def test_an_item_can_have_several(self, put_in, shelf, cart):
+        put_in(2, 4)
+        shelf[2] |= {"stock": 0, "price": 24.5}
+
+        codes = [problem["code"] for problem in cart()["items"][0]["problems"]]
+
+        assert codes == ["price_changed", "out_of_stock"]
+
+    def test_what_was_put_in_before_prices_were_remembered_has_not_changed(self, seeded, shelf, cart):
+        shelf[2]["price"] = 24.5
+
+        assert not cart()["has_problems"]
+
+    def test_what_an_older_cart_holds_stays_in_it(self, settings, network, shelf, alice):
+        app, db = import_module("app").create_app(settings, network), import_module("models").db
+        with app.app_context():
+            migrate.init_app(app)
+            flask_migrate.upgrade(revision="0001")
+            db.session.execute(sa.text("INSERT INTO cart_items (user_id, product_id, quantity) VALUES (1, 2, 3)"))
+            db.session.commit()
+            migrate.to_newest(app)
+
+        cart = app.test_client().get("/cart", headers=alice).json
+
+        assert [(item["product_id"], item["quantity"], item["problems"]) for item in cart["items"]] == [(2, 3, [])]
+        with app.app_context():
+            db.engine.dispose()
+
+
 class TestPuttingIn:
     def test_the_whole_cart_is_answered(self, put_in, client, alice):
         put_in(5)
@@ -165,6 +304,14 @@ class TestPuttingIn:
 
         assert [item["quantity"] for item in second["items"]] == [7]
         assert second["items"][0]["id"] == first["items"][0]["id"]
+
+    def test_what_is_sent_twice_with_one_key_is_put_in_once(self, shelf, client, alice, quantities):
+        headers = {**alice, "Idempotency-Key": "a-click"}
+
+        first, second = (client.post("/cart/items", json={"product_id": 2}, headers=headers) for _ in range(2))
+
+        assert (first.status_code, second.status_code, second.data) == (201, 201, first.data)
+        assert quantities() == {2: 1}
 
     def test_the_price_cannot_be_chosen(self, shelf, client, alice):
         response = client.post("/cart/items", json={"product_id": 2, "price": 0.01}, headers=alice)
@@ -436,4 +583,5 @@ def test_the_api_describes_the_sums(client):
     schemas = client.get("/openapi.json").json["components"]["schemas"]
 
     assert "total" in schemas["CartOut"]["properties"]
-    assert "subtotal" in schemas["ItemOut"]["properties"]
+    assert "has_problems" in schemas["CartOut"]["properties"]
+    assert {"subtotal", "problems"} <= schemas["ItemOut"]["properties"].keys()

@@ -61,6 +61,26 @@ def test_a_ticket_shows_its_messages_in_order(client, alice, support, ticket):
     assert [message["is_staff"] for message in shown["messages"]] == [False, True, False]
 
 
+def test_a_question_that_is_sent_twice_with_one_key_is_asked_once(client, alice):
+    first, second = (
+        client.post("/tickets", headers={**alice, "Idempotency-Key": "a-click"}, json=QUESTION) for _ in range(2)
+    )
+
+    assert (first.status_code, second.status_code, second.data) == (201, 201, first.data)
+    assert len(client.get("/tickets", headers=alice).json) == 1
+
+
+def test_a_message_that_is_sent_twice_with_one_key_is_said_once(client, alice, ticket):
+    path = f"/tickets/{ticket['id']}"
+    headers = {**alice, "Idempotency-Key": "a-click"}
+
+    first, second = (client.post(f"{path}/messages", headers=headers, json={"message": "Hello?"}) for _ in range(2))
+
+    assert (first.status_code, second.status_code, second.data) == (201, 201, first.data)
+    messages = client.get(path, headers=alice).json["messages"]
+    assert [message["message"] for message in messages] == ["Is it dimmable?", "Hello?"]
+
+
 def test_the_ticket_with_the_newest_activity_comes_first(client, alice, ticket):
     other = client.post("/tickets", headers=alice, json=QUESTION).json
     client.post(f"/tickets/{ticket['id']}/messages", headers=alice, json={"message": "Anybody there?"})

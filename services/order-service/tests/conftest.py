@@ -1,13 +1,41 @@
+import socket
+import subprocess
+import sys
+import time
+
 import pytest
 
+# It would keep its data in a file that all who run it on a machine share.
+START_LOCALSTRIPE = """
+import sys
+from aiohttp import web
+from localstripe import resources, server
+
+resources.Store.dump_to_disk = lambda self: None
+web.run_app(server.app, host="127.0.0.1", port=int(sys.argv[1]))
+"""
 ADDRESS = {"address_line1": "12 Orchard Lane", "city": "Portland", "postal_code": "97201", "country": "US"}
 
 
 @pytest.fixture
 def partners(network):
     """Alice's cart holds two lamps and a cable, there is stock, and her card works."""
-    lamps = {"product_id": 1, "product_name": "Lamp", "product_image": "/images/lamp.svg", "price": 20.5, "quantity": 2}
-    cable = {"product_id": 7, "product_name": "Cable", "product_image": None, "price": 9.99, "quantity": 1}
+    lamps = {
+        "product_id": 1,
+        "product_name": "Lamp",
+        "product_image": "/images/lamp.svg",
+        "price": 20.5,
+        "quantity": 2,
+        "problems": [],
+    }
+    cable = {
+        "product_id": 7,
+        "product_name": "Cable",
+        "product_image": None,
+        "price": 9.99,
+        "quantity": 1,
+        "problems": [],
+    }
     network.on("GET", "/cart", {"id": 1, "items": [lamps, cable], "total": 50.99, "currency": "USD"})
     network.on("POST", "/token", {"access_token": "order-service", "expires_in": 600})
     network.on(
@@ -49,16 +77,48 @@ def check_out(client, alice, partners):
 
 @pytest.fixture
 def charges(app):
-    """The lines of the sandbox's ledger: (amount, declined, refunded)."""
+    """What the sandbox was asked to charge, and did or declined: (amount, declined, refunded)."""
 
     def charges():
         import sqlalchemy as sa
 
-        from models import db
-        from payments import SandboxCharge
+        from payments import VOIDED
+        from sandbox import ledger
 
-        with app.app_context():
-            rows = db.session.scalars(sa.select(SandboxCharge)).all()
-            return [(row.amount, row.declined, row.refunded) for row in rows]
+        with app.extensions["payment_provider"].engine.connect() as connection:
+            rows = connection.execute(sa.select(ledger).order_by(ledger.c.created_at)).all()
+        return [(row.amount, row.declined, row.refunded) for row in rows if row.declined != VOIDED]
 
     return charges
+
+
+@pytest.fixture(scope="session")
+def localstripe():
+    """A stand-in for Stripe, in a process of its own; says where it listens."""
+    pytest.importorskip("localstripe", reason="localstripe is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", START_LOCALSTRIPE, str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(port, process):
+    for _ in range(200):
+        assert process.poll() is None, "localstripe did not start"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("localstripe does not listen")

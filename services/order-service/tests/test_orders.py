@@ -31,11 +31,11 @@ def test_a_status_moves_only_as_the_table_says(app, seeded, before, after):
         order.status = before
         db.session.commit()
         if after in NEXT_STATUSES[before]:
-            move(order, after)
+            move(order, after, "admin", "because")
             assert order.status == after
         else:
             with pytest.raises(Conflict, match=f"A {before} order cannot become {after}"):
-                move(order, after)
+                move(order, after, "admin", "because")
 
 
 @pytest.mark.parametrize("before", PaymentStatus)
@@ -48,11 +48,11 @@ def test_a_payment_moves_only_as_the_table_says(app, seeded, before, after):
         order.payment_status = before
         db.session.commit()
         if after in NEXT_PAYMENT_STATUSES[before]:
-            move_payment(order, after)
+            move_payment(order, after, "admin", "because")
             assert order.payment_status == after
         else:
             with pytest.raises(Conflict):
-                move_payment(order, after)
+                move_payment(order, after, "admin", "because")
 
 
 def test_of_two_who_move_an_order_one_is_told_that_it_has_changed(app, order):
@@ -61,12 +61,12 @@ def test_of_two_who_move_an_order_one_is_told_that_it_has_changed(app, order):
     with app.app_context():
         seen = db.session.get(Order, order["id"])
         db.session.expunge(seen)
-        db.session.rollback()
-        move(db.session.get(Order, order["id"]), OrderStatus.PROCESSING)
+        db.session.commit()
+        move(db.session.get(Order, order["id"]), OrderStatus.PROCESSING, "admin", "because")
         db.session.commit()
 
         with pytest.raises(Conflict, match="has changed"):
-            move(seen, OrderStatus.PROCESSING)
+            move(seen, OrderStatus.PROCESSING, "admin", "because")
 
 
 def test_staff_sees_an_order_through(order, put_status, support):

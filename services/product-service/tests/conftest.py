@@ -1,7 +1,12 @@
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
+
+RESERVATIONS = "/internal/reservations"
 
 
 @pytest.fixture
@@ -50,3 +55,70 @@ def row(app):
             yield models.db.session.get(models.Product, product_id)
 
     return row
+
+
+@pytest.fixture
+def reserve(client, service):
+    """Reserve stock: `reserve(p1=2)` is two of product 1."""
+
+    def reserve(reservation_id=None, *, by=client, expires_in=900, items=None, **wanted):
+        body = {
+            "reservation_id": str(reservation_id or uuid4()),
+            "items": items or [{"product_id": int(name[1:]), "quantity": number} for name, number in wanted.items()],
+            "expires_in": expires_in,
+        }
+        return by.post(RESERVATIONS, headers=service, json=body)
+
+    return reserve
+
+
+@pytest.fixture
+def move(client, service):
+    def move(reservation_id, verb, by=client):
+        return by.post(f"{RESERVATIONS}/{reservation_id}/{verb}", headers=service)
+
+    return move
+
+
+@pytest.fixture
+def on_shelf(row):
+    """(on hand, reserved) of a product."""
+
+    def on_shelf(product_id):
+        with row(product_id) as product:
+            return product.on_hand, product.reserved
+
+    return on_shelf
+
+
+@pytest.fixture
+def expire(app):
+    """Let the time of all reservations be over."""
+    import models
+
+    def expire():
+        with app.app_context():
+            past = datetime.now(UTC) - timedelta(seconds=1)
+            models.db.session.execute(sa.update(models.Reservation).values(expires_at=past))
+            models.db.session.commit()
+
+    return expire
+
+
+@pytest.fixture
+def sweep(app):
+    """What the service does every half minute."""
+    import stock
+
+    def sweep(*_):
+        with app.app_context():
+            stock.sweep()
+
+    return sweep
+
+
+@pytest.fixture
+def the_books_balance(client, service):
+    """In the end the movements add up to the stock, and what is reserved is held by somebody."""
+    yield
+    assert client.get("/internal/stock/audit", headers=service).json["products_wrong"] == []

@@ -43,6 +43,14 @@ class TestAdding:
         assert response.json == client.get(f"/products/{response.json['id']}").json
         assert (response.json["price"], response.json["old_price"], response.json["stock"]) == (19.99, 25.5, 5)
 
+    def test_a_product_that_is_sent_again_is_added_once(self, client, admin):
+        headers = {**admin, "Idempotency-Key": "the-lamp"}
+
+        answers = [client.post("/products", headers=headers, json=NEW) for _ in range(2)]
+
+        assert answers[0].json == answers[1].json
+        assert client.get("/products").json == [answers[0].json]
+
     def test_a_product_without_a_picture_gets_one_that_works(self, client, add):
         assert client.get(add()["image_url"], buffered=True).status_code == 200
 

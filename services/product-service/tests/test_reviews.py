@@ -17,6 +17,7 @@ def test_a_customer_reviews_a_product(client, alice):
         "username": "alice",
         "rating": 4,
         "comment": "Bright.",
+        "verified_purchase": False,
         "created_at": response.json["created_at"],
         "updated_at": response.json["created_at"],
     }

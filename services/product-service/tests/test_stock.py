@@ -7,56 +7,12 @@ from sqlalchemy.exc import IntegrityError
 
 RESERVATIONS = "/internal/reservations"
 
+pytestmark = pytest.mark.usefixtures("the_books_balance")
+
 
 def _items(**wanted):
     """`_items(p1=2)`: two of product 1."""
     return [{"product_id": int(name[1:]), "quantity": quantity} for name, quantity in wanted.items()]
-
-
-@pytest.fixture
-def reserve(client, service):
-    def reserve(reservation_id=None, *, by=client, expires_in=900, items=None, **wanted):
-        body = {
-            "reservation_id": str(reservation_id or uuid4()),
-            "items": items or _items(**wanted),
-            "expires_in": expires_in,
-        }
-        return by.post(RESERVATIONS, headers=service, json=body)
-
-    return reserve
-
-
-@pytest.fixture
-def move(client, service):
-    def move(reservation_id, verb, by=client):
-        return by.post(f"{RESERVATIONS}/{reservation_id}/{verb}", headers=service)
-
-    return move
-
-
-@pytest.fixture
-def on_shelf(row):
-    """(on hand, reserved) of a product."""
-
-    def on_shelf(product_id):
-        with row(product_id) as product:
-            return product.on_hand, product.reserved
-
-    return on_shelf
-
-
-@pytest.fixture
-def expire(app):
-    """Let the time of all reservations be over."""
-    import models
-
-    def expire():
-        with app.app_context():
-            past = datetime.now(UTC) - timedelta(seconds=1)
-            models.db.session.execute(sa.update(models.Reservation).values(expires_at=past))
-            models.db.session.commit()
-
-    return expire
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +57,14 @@ class TestReserving:
         expires_at = datetime.fromisoformat(reserve(expires_in=60, p1=1).json["expires_at"])
 
         assert timedelta(seconds=50) < expires_at - datetime.now(UTC) < timedelta(seconds=61)
+
+    def test_it_holds_for_a_quarter_of_an_hour_if_nothing_else_is_said(self, client, service):
+        body = {"reservation_id": str(uuid4()), "items": _items(p1=1)}
+
+        reserved = client.post(RESERVATIONS, headers=service, json=body).json
+
+        held_for = datetime.fromisoformat(reserved["expires_at"]) - datetime.now(UTC)
+        assert timedelta(seconds=890) < held_for < timedelta(seconds=901)
 
     def test_the_same_product_twice_adds_up(self, reserve, on_shelf):
         response = reserve(items=[*_items(p1=2), *_items(p1=1)])
@@ -237,7 +201,7 @@ class TestMoving:
         assert (response.status_code, response.json) == (200, reserved)
 
     def test_one_that_does_not_exist_is_a_404(self, client, service, move):
-        for verb in ("commit", "release", "restock"):
+        for verb in ("commit", "restock"):
             assert move(uuid4(), verb).status_code == 404
         assert client.get(f"{RESERVATIONS}/{uuid4()}", headers=service).status_code == 404
         assert client.get(f"{RESERVATIONS}/1", headers=service).status_code == 404
@@ -250,14 +214,86 @@ class TestMoving:
         assert move(reservation_id, "restock").status_code == 200
         assert on_shelf(1) == (5, 0)
 
-    def test_a_reservation_says_what_became_of_it_when_it_is_asked_for_again(self, reserve, move):
-        reservation_id = uuid4()
-        reserve(reservation_id, p1=2)
-        move(reservation_id, "commit")
+
+class TestAskingAgain:
+    @pytest.mark.parametrize(("verbs", "status"), [([], "held"), (["commit"], "committed")])
+    def test_what_is_held_or_sold_is_answered_with_its_status(self, reserve, move, on_shelf, verbs, status):
+        reservation_id = reserve(p1=2).json["reservation_id"]
+        for verb in verbs:
+            move(reservation_id, verb)
+        before = on_shelf(1)
 
         again = reserve(reservation_id, p1=2)
 
-        assert (again.status_code, again.json["status"]) == (200, "committed")
+        assert (again.status_code, again.json["status"]) == (200, status)
+        assert on_shelf(1) == before
+
+    @pytest.mark.parametrize("verbs", [["release"], ["commit", "restock"]])
+    @pytest.mark.parametrize("wanted", [{"p1": 2}, {"p2": 1}])
+    def test_what_has_ended_does_not_pretend_to_be_held(self, reserve, move, on_shelf, verbs, wanted):
+        reservation_id = reserve(p1=2).json["reservation_id"]
+        for verb in verbs:
+            move(reservation_id, verb)
+
+        again = reserve(reservation_id, **wanted)
+
+        assert (again.status_code, again.json["code"]) == (409, "reservation_ended")
+        assert (on_shelf(1), on_shelf(2)) == ((5, 0), (2, 0))
+
+    def test_what_has_expired_has_ended_before_and_after_the_sweep(self, reserve, expire, sweep):
+        reservation_id = reserve(p1=2).json["reservation_id"]
+        expire()
+        before = reserve(reservation_id, p1=2)
+        sweep()
+        after = reserve(reservation_id, p1=2)
+
+        assert (before.status_code, before.json["code"]) == (409, "reservation_ended")
+        assert (after.status_code, after.json["code"]) == (409, "reservation_ended")
+
+
+class TestReleasingWhatNeverArrived:
+    def test_it_is_answered_as_released(self, client, service, move):
+        reservation_id = str(uuid4())
+
+        first, second = move(reservation_id, "release"), move(reservation_id, "release")
+
+        assert first.status_code == 200
+        assert first.json == second.json
+        assert (first.json["reservation_id"], first.json["status"]) == (reservation_id, "released")
+        assert first.json["items"] == []
+        assert client.get(f"{RESERVATIONS}/{reservation_id}", headers=service).json == first.json
+
+    def test_a_reserve_that_arrives_late_holds_nothing(self, reserve, move, on_shelf):
+        reservation_id = uuid4()
+        move(reservation_id, "release")
+
+        late = reserve(reservation_id, p1=2)
+
+        assert (late.status_code, late.json["code"]) == (409, "reservation_ended")
+        assert on_shelf(1) == (5, 0)
+
+    @pytest.mark.parametrize("verb", ["commit", "restock"])
+    def test_it_can_neither_be_sold_nor_come_back(self, move, on_shelf, verb):
+        reservation_id = uuid4()
+        move(reservation_id, "release")
+
+        response = move(reservation_id, verb)
+
+        assert (response.status_code, response.json["code"]) == (409, "wrong_state")
+        assert on_shelf(1) == (5, 0)
+
+    def test_whoever_is_first_nothing_is_held_in_the_end(self, reserve, move, at_once, on_shelf):
+        for _ in range(10):
+            reservation_id = uuid4()
+
+            def reserve_or_release(client, n, reservation_id=reservation_id):
+                return reserve(reservation_id, by=client, p1=1) if n else move(reservation_id, "release", by=client)
+
+            released, reserved = at_once(2, reserve_or_release)
+
+            assert (released.status_code, released.json["status"]) == (200, "released")
+            assert reserved.status_code in (201, 409)
+            assert on_shelf(1) == (5, 0)
 
 
 class TestCounting:
@@ -278,18 +314,24 @@ class TestCounting:
 
 
 class TestExpiry:
-    def test_what_has_expired_can_be_bought_again(self, client, service, reserve, expire, on_shelf):
+    def test_what_has_expired_can_be_bought_again(self, client, service, reserve, expire, sweep, on_shelf):
         late = reserve(p1=5).json["reservation_id"]
         expire()
+        sweep()
 
-        assert reserve(p1=5).status_code == 201
-        assert on_shelf(1) == (5, 5)
         assert client.get(f"{RESERVATIONS}/{late}", headers=service).json["status"] == "released"
+        assert on_shelf(1) == (5, 0)
+        assert reserve(p1=5).status_code == 201
 
-    def test_one_that_was_released_by_time_cannot_be_committed(self, reserve, expire, move):
+    def test_the_sweep_is_among_the_jobs_of_the_service(self, app):
+        import stock
+
+        assert [job.seconds for job in app.extensions["jobs"] if job.run is stock.sweep] == [30]
+
+    def test_one_that_was_released_by_time_cannot_be_committed(self, reserve, expire, sweep, move):
         late = reserve(p1=1).json["reservation_id"]
         expire()
-        reserve(p2=1)
+        sweep()
 
         assert move(late, "commit").status_code == 409
         assert move(late, "release").status_code == 200
@@ -300,20 +342,17 @@ class TestExpiry:
 
         assert move(late, "commit").status_code == 200
 
-    def test_what_was_sold_does_not_expire(self, reserve, expire, move, on_shelf):
+    def test_what_was_sold_does_not_expire(self, reserve, expire, sweep, move, on_shelf):
         sold = reserve(p1=2).json["reservation_id"]
         move(sold, "commit")
         expire()
-        reserve(p2=1)
+        sweep()
 
         assert on_shelf(1) == (3, 0)
 
-    def test_what_holds_still_is_left_alone(self, app, reserve, on_shelf):
-        import stock
-
+    def test_what_holds_still_is_left_alone(self, reserve, sweep, on_shelf):
         reserve(p1=2)
-        with app.app_context():
-            stock.release_expired(datetime.now(UTC))
+        sweep()
 
         assert on_shelf(1) == (5, 2)
 
@@ -331,16 +370,21 @@ class TestExpiry:
 
         assert (on_shelf(1), on_shelf(2)) == ((5, 3), (2, 0))
 
-    def test_several_at_once_release_each_reservation_once(self, app, reserve, expire, at_once, on_shelf):
+    def test_a_sweep_goes_on_until_nothing_is_left(self, reserve, expire, sweep, on_shelf, monkeypatch):
         import stock
 
+        monkeypatch.setattr(stock, "EXPIRED_AT_ONCE", 2)
         for _ in range(5):
             reserve(p1=1)
         expire()
+        sweep()
 
-        def sweep(*_):
-            with app.app_context():
-                stock.release_expired(datetime.now(UTC))
+        assert on_shelf(1) == (5, 0)
+
+    def test_several_at_once_release_each_reservation_once(self, reserve, expire, sweep, at_once, on_shelf):
+        for _ in range(5):
+            reserve(p1=1)
+        expire()
 
         at_once(4, sweep)
 

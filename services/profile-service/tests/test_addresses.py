@@ -36,6 +36,15 @@ def test_an_address_is_kept_as_it_was_sent(client, alice):
     assert client.get(f"/addresses/{response.json['id']}", headers=alice).json == response.json
 
 
+def test_an_address_that_is_sent_twice_with_one_key_is_added_once(client, alice):
+    headers = {**alice, "Idempotency-Key": "a-click"}
+
+    first, second = (client.post("/addresses", json=HOME, headers=headers) for _ in range(2))
+
+    assert (first.status_code, second.status_code, second.data) == (201, 201, first.data)
+    assert client.get("/addresses", headers=alice).json == [first.json]
+
+
 def test_what_need_not_be_given_is_empty(client, alice):
     response = client.post("/addresses", json=LEAST, headers=alice)
 

@@ -73,6 +73,8 @@ def test_the_brand_is_told_from_the_number(add, number, brand):
         ("5555555555554444", "sandbox_succeeds_"),
         ("4000 0000 0000 0002", "sandbox_card_declined_"),
         ("4000-0000-0000-9995", "sandbox_insufficient_funds_"),
+        ("4000 0000 0000 5043", "sandbox_timeout_charged_"),
+        ("4000 0000 0000 4087", "sandbox_timeout_not_charged_"),
     ],
 )
 def test_the_sandbox_token_says_how_paying_will_end(add, token_of, number, beginning):
@@ -176,6 +178,15 @@ def test_a_failing_database_says_no_card_number_either(app, client, alice, caplo
     assert response.status_code in (500, 503)
     assert "4242 4242" not in response.text + caplog.text
     assert "4242424242424242" not in response.text + caplog.text
+
+
+def test_a_card_that_is_sent_twice_with_one_key_is_added_once(client, alice):
+    headers = {**alice, "Idempotency-Key": "a-click"}
+
+    first, second = (client.post("/payment-methods", json=VISA, headers=headers) for _ in range(2))
+
+    assert (first.status_code, second.status_code, second.data) == (201, 201, first.data)
+    assert client.get("/payment-methods", headers=alice).json == [first.json]
 
 
 def test_the_first_card_is_the_default_and_another_one_takes_over_when_it_asks(client, alice, add):

@@ -1,0 +1,65 @@
+"""The inbox: which events were handled, written with the effect of handling them, so that none acts twice."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import sqlalchemy as sa
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+
+from shopkit.database import UtcDateTime, insert_new, now
+from shopkit.errors import Invalid
+from shopkit.events.catalogue import Event, complaint
+
+TABLE = "inbox"
+# Longer than anybody leaves an event parked.
+KEPT = timedelta(days=90)
+
+Handler = Callable[[Event], None]
+"""Acts on an event, in a transaction that is committed for it; it calls no other service."""
+
+
+def keep_inbox(db: SQLAlchemy) -> None:
+    """Give a service that hears events its table."""
+    sa.Table(
+        TABLE,
+        db.metadata,
+        sa.Column("event_id", sa.String(36), primary_key=True),
+        sa.Column("handler", sa.String(60), primary_key=True),
+        sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+    )
+
+
+def receive(event: Event) -> None:
+    """Act on an event, unless that was done before, and commit.
+
+    :raise Invalid: it is none that this service hears, or not what its schema says.
+    """
+    handler: Handler | None = current_app.extensions["event_handlers"].get(event.name)
+    if problem := complaint(event.name, event.payload):
+        raise Invalid(problem)
+    if handler is None:
+        raise Invalid(f"The {current_app.config['SERVICE_NAME']} does not hear {event.name}.")
+    session = _db().session
+    entry = {"event_id": str(event.id), "handler": handler.__name__, "received_at": now()}
+    if insert_new(_db().metadata.tables[TABLE], **entry):
+        handler(event)
+    session.commit()
+
+
+def receive_in(app: Flask, event: Event) -> None:
+    """For who has no request: each event has a session of its own."""
+    with app.app_context():
+        receive(event)
+
+
+def forget() -> None:
+    """Job: delete entries so old that their events come no more."""
+    table = _db().metadata.tables[TABLE]
+    _db().session.execute(sa.delete(table).where(table.c.received_at < now() - KEPT))
+    _db().session.commit()
+
+
+def _db() -> SQLAlchemy:
+    db: SQLAlchemy = current_app.extensions["sqlalchemy"]
+    return db

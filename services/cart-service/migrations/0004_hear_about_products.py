@@ -1,0 +1,38 @@
+"""Hear about products."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "inbox",
+        sa.Column("event_id", sa.String(length=36), nullable=False),
+        sa.Column("handler", sa.String(length=60), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "handler", name=op.f("pk_inbox")),
+    )
+    with op.batch_alter_table("inbox", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_inbox_received_at"), ["received_at"], unique=False)
+
+    with op.batch_alter_table("cart_items", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("price_changed_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("sold_out_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.create_index(batch_op.f("ix_cart_items_product_id"), ["product_id"], unique=False)
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("cart_items", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_cart_items_product_id"))
+        batch_op.drop_column("sold_out_at")
+        batch_op.drop_column("price_changed_at")
+
+    with op.batch_alter_table("inbox", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_inbox_received_at"))
+
+    op.drop_table("inbox")
