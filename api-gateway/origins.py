@@ -18,7 +18,7 @@ def init_app(app: Flask, origins: AbstractSet[str]) -> None:
         origins=sorted(origins),
         methods=METHODS,
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
-        expose_headers=["X-Total-Count", "Link", "X-Request-ID", "Retry-After", "Location"],
+        expose_headers=["X-Total-Count", "Link", "X-Request-ID", "Retry-After", "Location", "Idempotent-Replayed"],
         max_age=600,
         always_send=False,
         vary_header=False,  # it would only be there when the origin is known, and mislead caches

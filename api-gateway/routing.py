@@ -8,7 +8,7 @@ SERVICES = {
     "profile-service": ("profile", "addresses", "payment-methods"),
     "product-service": ("products", "categories", "search", "favorites", "images"),
     "cart-service": ("cart",),
-    "order-service": ("orders",),
+    "order-service": ("orders", "webhooks"),
     "customer-support-service": ("tickets", "socket.io"),
 }
 # In front of any path; removed, as `auth` is, before the path goes to the service.

@@ -20,6 +20,7 @@ PUBLIC = {
     "POST /refresh",  # with the refresh token
     "POST /validate",  # with the token itself
     "POST /token",  # with a service's secret
+    "POST /webhooks/stripe",  # signed by the payment provider
     "GET /products",
     "GET /products/<int:product_id>",
     "GET /products/<int:product_id>/reviews",
