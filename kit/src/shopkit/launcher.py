@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _WARM = (
+
     "shopkit.service",
     "shopkit.events",
     "shopkit.service_account",
@@ -22,7 +23,10 @@ _WARM = (
     "gunicorn.app.base",
     "gunicorn.arbiter",
 )
-_WORKERS = {"threads": "gunicorn.workers.gthread", "gevent": "gunicorn.workers.ggevent"}
+_WORKERS = {
+    "threads": ("gunicorn.workers.gthread",),
+    "gevent": ("gunicorn.workers.ggevent", "flask_cors", "flask_socketio", "simple_websocket"),
+}
 _SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
 
 
@@ -57,7 +61,7 @@ def _start_family(kind: str, folders: list[Path]) -> int:
 def _warm_up(kind: str) -> None:
     if kind == "gevent":
         import_module("gevent.monkey").patch_all()
-    for module in (*_WARM, _WORKERS[kind]):
+    for module in (*_WARM, *_WORKERS[kind]):
         import_module(module)
     gc.collect()
     gc.freeze()
@@ -85,6 +89,7 @@ def _become_gunicorn(folder: Path, kind: str) -> None:
             for name in self.cfg.settings.keys() & settings.keys():
                 self.cfg.set(name, settings[name])
             self.cfg.set("pidfile", str(pid_file))
+            self.cfg.set("preload_app", False)
 
         def load(self) -> Any:
             return import_module("app").app

@@ -1,9 +1,12 @@
 """Through a real broker (TEST_AMQP_URL says which), on queues of a test's own."""
 
 import os
+import select
 import socket
+import socketserver
 import threading
 import uuid
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import kombu
@@ -11,7 +14,7 @@ import pytest
 
 from shopkit import events
 from shopkit.errors import UpstreamFailed
-from shopkit.events import inbox, rabbitmq
+from shopkit.events import inbox, outbox, rabbitmq
 from shopkit.events.catalogue import Event
 from shopkit.service import create_service
 
@@ -70,6 +73,56 @@ def put(queue):
             rabbitmq._put(connection, queue, body)
 
     return put
+
+
+class Line:
+    """The way to the broker, which can be cut and mended."""
+
+    def __init__(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._here = free.getsockname()
+        broker = kombu.Connection(URL)
+        self._there = broker.hostname, broker.port or 5672
+        self.url = f"amqp://{broker.userid}:{broker.password}@127.0.0.1:{self._here[1]}/{broker.virtual_host}"
+        self.mend()
+
+    def mend(self):
+        line, self._is_cut = self, threading.Event()
+
+        class Forward(socketserver.BaseRequestHandler):
+            def handle(self):
+                line._forward(self.request)
+
+        self._server = socketserver.ThreadingTCPServer(self._here, Forward, bind_and_activate=False)
+        self._server.allow_reuse_address = True
+        self._server.server_bind()
+        self._server.server_activate()
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def cut(self):
+        """Nobody gets through, and who was is cut off."""
+        self._is_cut.set()
+        self._server.shutdown()
+        self._server.server_close()  # waits for those who were
+        self._thread.join()
+
+    def _forward(self, client):
+        with suppress(OSError), socket.create_connection(self._there) as broker:
+            other = {client: broker, broker: client}
+            while not self._is_cut.is_set():
+                for end in select.select(other, [], [], 0.02)[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    other[end].sendall(data)
+
+
+@pytest.fixture
+def line():
+    line = Line()
+    yield line
+    line.cut()
 
 
 class Ear:
@@ -263,3 +316,41 @@ def test_dead_letters_can_be_put_back(queue, listening, event, put):
 
     assert len(dead_letters_of(queue, 1)) == 1  # it is no event the second time either
     assert waits == []
+
+
+def test_what_is_told_while_the_broker_is_away_arrives_once_when_it_is_back(
+    line, queue, listening, publish, clock, rows
+):
+    @contextmanager
+    def through_the_line():
+        """To a queue of this test's own; what is for others is taken as said."""
+        with rabbitmq.sending(line.url) as send:
+            yield lambda target, event: send(queue, event) if target == "product-service" else None
+
+    relay = partial(outbox.relay, through_the_line, clock)
+    ear = Ear(expected=2)
+    waits = listening(ear, line.url)
+    before = publish(1)
+    clock.go_on(minutes=1)
+    relay()
+    while not ear.events:
+        threading.Event().wait(0.05)
+
+    line.cut()
+    meanwhile = publish(2)
+    relay()
+    [waiting] = rows(id=meanwhile, target="product-service")
+    line.mend()
+    relay()  # it is not yet time to try again
+    [still_waiting] = rows(id=meanwhile, target="product-service")
+    clock.go_on(minutes=1)
+    relay()
+    relay()
+
+    assert (waiting.attempts, waiting.delivered_at) == (1, None)
+    assert "RabbitMQ did not take the event" in waiting.last_error
+    assert still_waiting == waiting
+    assert ear.heard.wait(10)
+    assert [str(event.id) for event in ear.events] == [before, meanwhile]
+    assert [row.delivered_at for row in rows()].count(None) == 0
+    assert (ear.calls, waits) == (2, [])
