@@ -1,12 +1,17 @@
-"""Patches the standard library for eventlet if `SOCKETIO_ASYNC_MODE` asks for it; `app.py` imports this first."""
+"""What must happen before other imports, so that `app.py` imports this first: eventlet's patches, if
+`SOCKETIO_ASYNC_MODE` asks for them, and no Redis client, which Socket.IO would load, if there is no `REDIS_URL`."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 
 from dotenv import load_dotenv
 
 load_dotenv(Path(".env"))
+
+if not os.environ.get("REDIS_URL"):
+    sys.modules.setdefault("redis", None)  # type: ignore[arg-type]
 
 if os.environ.get("SOCKETIO_ASYNC_MODE") == "eventlet":
     with warnings.catch_warnings():

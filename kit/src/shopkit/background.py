@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A function without arguments, called in the app's context every so many seconds, the first time at once."""
+    """A function without arguments, called in the app's context every so many seconds."""
 
     run: Callable[[], object]
     seconds: float
@@ -39,12 +39,11 @@ def start(app: Flask) -> None:
 
 
 def _repeat(app: Flask, job: Job, stopping: Event) -> None:
-    while not stopping.is_set():
+    # A little unevenly, so that several processes do not always ask at the same moment.
+    while not stopping.wait(job.seconds * random.uniform(0.8, 1.2)):  # noqa: S311
         logs.new_request_id()
         try:
             with app.app_context():
                 job.run()
         except Exception:  # the next run may do better; to stop would be to stop for good
             logger.exception("%s failed", job.run.__name__)
-        # A little unevenly, so that several processes do not always ask at the same moment.
-        stopping.wait(job.seconds * random.uniform(0.8, 1.2))  # noqa: S311

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 _WARM = (
-
     "shopkit.service",
     "shopkit.events",
     "shopkit.service_account",
@@ -25,7 +24,7 @@ _WARM = (
 )
 _WORKERS = {
     "threads": ("gunicorn.workers.gthread",),
-    "gevent": ("gunicorn.workers.ggevent", "flask_cors", "flask_socketio", "simple_websocket"),
+    "gevent": ("gunicorn.workers.ggevent", "flask_cors"),
 }
 _SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
 

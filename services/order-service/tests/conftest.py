@@ -2,6 +2,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -90,6 +91,23 @@ def charges(app):
         return [(row.amount, row.declined, row.refunded) for row in rows if row.declined != VOIDED]
 
     return charges
+
+
+@pytest.fixture
+def recover(app):
+    """What the job does, when nobody works on the orders any more."""
+
+    def recover():
+        import sqlalchemy as sa
+
+        import models
+
+        with app.app_context():
+            models.db.session.execute(sa.update(models.Order).values(leased_until=models.now() - timedelta(seconds=1)))
+            models.db.session.commit()
+            app.extensions["checkout"].recover()
+
+    return recover
 
 
 @pytest.fixture(scope="session")

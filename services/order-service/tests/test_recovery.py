@@ -20,23 +20,6 @@ def states(orders):
 
 
 @pytest.fixture
-def recover(app):
-    """What the job does, when nobody works on the orders any more."""
-
-    def recover():
-        import sqlalchemy as sa
-
-        import models
-
-        with app.app_context():
-            models.db.session.execute(sa.update(models.Order).values(leased_until=models.now() - timedelta(seconds=1)))
-            models.db.session.commit()
-            app.extensions["checkout"].recover()
-
-    return recover
-
-
-@pytest.fixture
 def interrupt(app, monkeypatch):
     """End the checkout at a failpoint, as if the process had been killed there."""
 

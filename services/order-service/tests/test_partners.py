@@ -1,0 +1,181 @@
+"""Every call to a partner, with the partner down, slow or broken: it is said, and all is well afterwards."""
+
+import pytest
+import requests
+
+RESERVATIONS = ("POST", "/internal/reservations")
+COMMIT, RELEASE, RESTOCK = (("POST", f"/internal/reservations/*/{step}") for step in ("commit", "release", "restock"))
+BOUGHT = ("POST", "/internal/carts/1/bought")
+CART, ADDRESS, CARD = ("GET", "/cart"), ("GET", "/addresses/3"), ("GET", "/internal/payment-methods/1")
+TOKEN = ("POST", "/token")
+PAID = (5099, None, False)
+REFUNDED = (5099, None, True)
+DECLINED = (5099, "card_declined", False)
+
+
+@pytest.fixture(params=[requests.ConnectionError, requests.ReadTimeout, 500], ids=["down", "slow", "broken"])
+def how(request):
+    return request.param
+
+
+@pytest.fixture
+def said(how):
+    return 504 if how is requests.ReadTimeout else 502
+
+
+@pytest.fixture
+def partners(partners):
+    """They also know an address, and our token has to be asked for anew each time."""
+    partners.on(*ADDRESS, {"id": 3, "address_line1": "9 Hill Road", "city": "Salem"})
+    partners.on(*TOKEN, {"access_token": "order-service", "expires_in": 0})
+    return partners
+
+
+@pytest.fixture
+def buy(check_out):
+    return lambda: check_out(shipping_address=None, address_id=3)
+
+
+@pytest.fixture
+def cancel(client, alice):
+    return lambda order: client.delete(f"/orders/{order['id']}/cancel", headers=alice)
+
+
+@pytest.fixture
+def states(client, alice):
+    return lambda: [(o["status"], o["payment_status"]) for o in client.get("/orders", headers=alice).json]
+
+
+@pytest.fixture
+def fail(partners, how):
+    """Have calls fail in that way: `back = fail(COMMIT)`, until `back()`; the first `spared` ones do not yet."""
+
+    def fail(*calls, spared=0):
+        usual = {call: partners.answer_of(*call) for call in calls}
+        for call in calls:
+            _after(spared, call, usual[call])
+
+        def back():
+            for call, body in usual.items():
+                partners.on(*call, body)
+
+        return back
+
+    def _after(spared, call, body):
+        left = [None] * spared
+
+        def answer(_):
+            if left:
+                left.pop()
+                return 200, body
+            if how == 500:
+                return 500, {"detail": "a bug", "code": "internal_error"}
+            raise how("no")
+
+        partners.on(*call, answer=answer)
+
+    return fail
+
+
+@pytest.mark.parametrize("call", [CART, ADDRESS, CARD, TOKEN])
+def test_without_what_is_asked_for_first_there_is_no_order(buy, fail, recover, states, charges, call, said):
+    back = fail(call)
+
+    assert buy().status_code == said
+
+    recover()
+    assert (states(), charges()) == ([], [])
+    back()
+    recover()
+    assert (states(), charges()) == ([], [])
+    assert buy().status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("calls", "spared", "state", "taken"),
+    [
+        ([RESERVATIONS], 0, ("failed", "none"), []),
+        ([RESERVATIONS, RELEASE], 0, ("failed", "none"), []),
+        ([RESERVATIONS, COMMIT, RELEASE, RESTOCK], 0, ("failed", "none"), []),
+        ([COMMIT], 0, ("confirmed", "paid"), [PAID]),
+        ([COMMIT, RELEASE, RESTOCK, BOUGHT], 0, ("confirmed", "paid"), [PAID]),
+        ([TOKEN], 1, ("failed", "none"), []),  # asked for the card, then for the stock
+        ([TOKEN], 2, ("confirmed", "paid"), [PAID]),
+    ],
+)
+def test_an_order_whose_stock_does_not_answer_is_settled_later(
+    buy, fail, recover, states, charges, calls, spared, state, taken, said
+):
+    back = fail(*calls, spared=spared)
+
+    response = buy()
+
+    assert response.status_code == said
+    if states() == [("pending", "none")]:
+        assert response.json["code"] == "order_pending"
+        recover()  # too early
+        assert states() == [("pending", "none")]
+    back()
+    recover()
+    recover()
+    assert (states(), charges()) == ([state], taken)
+
+
+@pytest.mark.parametrize(("call", "spared"), [(BOUGHT, 0), (TOKEN, 3)])
+def test_an_order_stands_though_the_cart_cannot_be_emptied(buy, fail, recover, states, charges, call, spared):
+    back = fail(call, spared=spared)
+
+    assert buy().status_code == 201
+
+    back()
+    recover()
+    assert (states(), charges()) == ([("confirmed", "paid")], [PAID])
+
+
+@pytest.mark.parametrize("calls", [[RELEASE], [RELEASE, COMMIT, RESTOCK]])
+def test_a_decline_is_said_even_if_the_stock_cannot_be_given_back_yet(buy, card, fail, recover, states, charges, calls):
+    card("sandbox_card_declined_1")
+    back = fail(*calls)
+
+    assert buy().status_code == 402
+
+    recover()
+    assert states() == [("pending", "none")]
+    back()
+    recover()
+    assert (states(), charges()) == ([("failed", "failed")], [DECLINED])
+
+
+@pytest.mark.parametrize(
+    ("token", "paid"), [("sandbox_timeout_charged_1", True), ("sandbox_timeout_not_charged_1", False)]
+)
+def test_neither_the_provider_nor_the_stock_answers(buy, card, fail, recover, states, charges, token, paid):
+    card(token)
+    back = fail(COMMIT, RELEASE, RESTOCK)
+
+    assert buy().status_code == 504
+
+    assert states() == [("pending", "none")]
+    back()
+    recover()
+    assert (states(), charges()) == (([("confirmed", "paid")], [PAID]) if paid else ([("failed", "none")], []))
+
+
+@pytest.mark.parametrize("call", [RESTOCK, TOKEN])
+@pytest.mark.parametrize("again", ["by the recovery", "by the customer"])
+def test_a_cancelled_order_is_refunded_once_and_restocked_later(
+    buy, cancel, fail, recover, states, charges, call, said, again
+):
+    order = buy().json
+    back = fail(call)
+
+    assert cancel(order).status_code == said
+
+    recover()
+    assert (states(), charges()) == ([("cancelled", "paid")], [REFUNDED])
+    back()
+    if again == "by the recovery":
+        recover()
+    else:
+        assert cancel(order).status_code == 200
+    assert (states(), charges()) == ([("cancelled", "refunded")], [REFUNDED])
