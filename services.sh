@@ -70,7 +70,8 @@ start() {
     arguments+=("$(folder_of "$name")=$(kind_of "$name")")
   done
   ((${#starting[@]})) || return 0
-  .venv/bin/python -m shopkit.launcher "${arguments[@]}"
+  # One heap is enough: only one thread of a Python process allocates at a time, and each further heap costs memory.
+  MALLOC_ARENA_MAX=1 .venv/bin/python -m shopkit.launcher "${arguments[@]}"
   for name in "${starting[@]}"; do
     wait_until_ready "$name" || {
       stop "${starting[@]}" >/dev/null
