@@ -1,12 +1,18 @@
 """The whole shop: its real apps wired to each other in this process, or its real processes, started by the scripts."""
 
+import json
 import os
 import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +29,10 @@ SERVICES = {
     5005: "services/order-service",
     5006: "services/customer-support-service",
 }
+LIVE = ("confirmed", "processing", "shipped", "delivered")
+ADDRESS = {"address_line1": "1 Test Street", "city": "Testville", "postal_code": "97201", "country": "US"}
+ORDERS = """SELECT o.*, (SELECT SUM(i.price * i.quantity) FROM order_items i WHERE i.order_id = o.id) AS total
+            FROM orders o ORDER BY o.id"""
 
 
 class Shop:
@@ -87,6 +97,13 @@ def new_shop(shop):
         return other
 
     return new_shop
+
+
+@pytest.fixture
+def shop_rows(shop, tmp_path):
+    """`shop_rows(database, query)` looks into "orders", "sandbox" or "product" of the shop in this process."""
+    files = {"orders": "order-service.db", "sandbox": "sandbox.db", "product": "product-service.db"}
+    return lambda database, query: rows_of(tmp_path / files[database], query)
 
 
 class Checkout:
@@ -195,3 +212,141 @@ def new_checkout(tmp_path_factory, environment):
     yield new_checkout
     for checkout in made:
         checkout.run("stop_all.sh")
+
+
+class RunningShop:
+    """A shop with real processes, seen by alice, whose order service settles and relays quickly.
+
+    :param settings: what else stands in the .env of which service.
+    """
+
+    order = {"payment_method_id": 1, "shipping_address": ADDRESS}
+    _databases = {
+        "orders": "order-service/instance/orders.db",
+        "sandbox": "order-service/instance/sandbox.db",
+        "product": "product-service/instance/product.db",
+    }
+
+    def __init__(self, checkout, contradictions, settings):
+        self.checkout = checkout
+        self.contradictions = partial(contradictions, self.rows)
+        self._set("order-service", CHECKOUT_LEASE_SECONDS="1.5", RECOVERY_SECONDS="0.3")
+        for name, values in settings.items():
+            self._set(name, **values)
+        started = checkout.run("start_all.sh")
+        assert started.returncode == 0, started.stderr
+        self.url = f"http://127.0.0.1:{checkout.ports['api-gateway']}"
+        self.token = self.call("POST", "/login", {"username": "alice", "password": "password123"})[1]["access_token"]
+
+    def _set(self, name, **settings):
+        env_file = self.checkout.env_file(name)
+        lines = [line for line in env_file.read_text().splitlines() if line.split("=")[0] not in settings]
+        env_file.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in settings.items())]) + "\n")
+
+    def call(self, method, path, body=None, **headers):
+        """Status and body; the status is 0 when the connection broke."""
+        headers = {"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        if hasattr(self, "token"):
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+                return response.status, json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read() or b"null")
+        except OSError:
+            return 0, None
+
+    def buy(self, quantity=1, **headers):
+        self.call("DELETE", "/cart")
+        self.call("POST", "/cart/items", {"product_id": 1, "quantity": quantity})
+        return self.call("POST", "/orders", self.order, **headers)
+
+    def restart_order_service(self, failpoint=""):
+        self.checkout.kill("order-service")
+        started = self.checkout.run("run_services.sh", "start", FAILPOINT=failpoint)
+        assert started.returncode == 0, started.stdout + started.stderr
+
+    def rows(self, database, query):
+        return rows_of(self.checkout.folder / "services" / self._databases[database], query)
+
+    def orders(self):
+        return self.rows("orders", "SELECT * FROM orders ORDER BY id")
+
+    def wait_until_settled(self):
+        """Nothing is pending, nothing half cancelled, and every event has been delivered."""
+        half_way = (
+            "SELECT id FROM orders WHERE status = 'pending' OR (status = 'cancelled' AND payment_status = 'paid')"
+        )
+        untold = "SELECT id FROM outbox WHERE delivered_at IS NULL"
+        deadline = time.monotonic() + 30
+        while any(self.rows("orders", query) for query in (half_way, untold)):
+            assert time.monotonic() < deadline, self.orders()[-1]
+            time.sleep(0.1)
+
+
+def _contradictions(rows):
+    return [*_about_money(rows), *_about_stock(rows), *_about_events(rows)]
+
+
+def _about_money(rows):
+    """Every charge that was not given back has one live order, and the other way round."""
+    orders = {order["reference"]: order for order in rows("orders", ORDERS)}
+    taken = "SELECT * FROM sandbox_ledger WHERE declined IS NULL"
+    charges = {line["key"]: line for line in rows("sandbox", taken)}
+    for key in charges.keys() | orders.keys():
+        status, payment = (orders[key]["status"], orders[key]["payment_status"]) if key in orders else (None, None)
+        kept = key in charges and not charges[key]["refunded"]
+        if kept != (status in LIVE) or kept != (payment == "paid"):
+            yield f"order {key} is {status}, {payment}; its charge is {charges.get(key)}"
+        if kept and key in orders and charges[key]["amount"] != orders[key]["total"]:
+            yield f"order {key} costs {orders[key]['total']}; its charge is {charges[key]}"
+        if (key in charges and not kept) != (payment == "refunded"):
+            yield f"order {key} is {status}, {payment}, its charge is {charges.get(key)}"
+
+
+def _about_stock(rows):
+    """The ledger says what the shelf says, nothing is reserved for nobody, and what is sold has a live order."""
+    sums = """SELECT p.id, p.on_hand, p.reserved, SUM(m.on_hand_change) AS moved, SUM(m.reserved_change) AS held
+              FROM products p JOIN stock_movements m ON m.product_id = p.id GROUP BY p.id"""
+    for row in rows("product", sums):
+        if (row["on_hand"], row["reserved"]) != (row["moved"], row["held"]) or row["on_hand"] < 0 or row["reserved"]:
+            yield f"stock and ledger: {row}"
+    orders = {order["reference"]: order["status"] for order in rows("orders", ORDERS)}
+    for row in rows("product", "SELECT REPLACE(id, '-', '') AS id, status FROM reservations"):
+        if row["status"] == "held" or (row["status"] == "committed") != (orders.get(row["id"]) in LIVE):
+            yield f"reservation {row['id']} is {row['status']}, its order is {orders.get(row['id'])}"
+
+
+def _about_events(rows):
+    """What was told was heard, and once."""
+    told = "SELECT DISTINCT id AS event_id FROM outbox WHERE target = 'product-service'"
+    heard = "SELECT event_id FROM inbox"
+    sent = [row["event_id"] for row in rows("orders", told)]
+    received = [row["event_id"] for row in rows("product", heard)]
+    if sorted(sent) != sorted(received):
+        yield f"told {sent}, heard {received}"
+
+
+def rows_of(file, query):
+    """What a query finds in an SQLite file."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query)]
+
+
+@pytest.fixture(scope="session")
+def contradictions():
+    """Everything that cannot be true at once; empty when the shop has not lied.
+
+    `contradictions(rows)`, where `rows(database, query)` looks into "orders", "sandbox" or "product".
+    """
+    return _contradictions
+
+
+@pytest.fixture(scope="module")
+def open_shop(new_checkout, contradictions):
+    """Open a shop with real processes: `open_shop({"cart-service": {"WEB_CONCURRENCY": 4}})`."""
+    return lambda settings=None: RunningShop(new_checkout(), contradictions, settings or {})
