@@ -262,7 +262,7 @@ class TestLeases:
         bring = slow.send
 
         def take_time(target, event):
-            clock.go_on(seconds=20)
+            clock.go_on(seconds=outbox.LEASE.total_seconds() / 3)
             bring(target, event)
 
         slow.send = take_time
