@@ -47,6 +47,8 @@ def seed() -> None:
     for (user_id, _), product_id in FAVORITES:
         db.session.add(Favorite(user_id=user_id, product_id=product_id))
         db.session.flush()
+    # Nobody needs to be told of what was there from the beginning.
+    db.session.execute(sa.update(Product).values(announced_stock=Product.stock))
     db.session.commit()
 
 
