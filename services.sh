@@ -37,8 +37,17 @@ pid_of() { cat ".run/$1.pid" 2>/dev/null; }
 # Alive and ours: a process id from before a reboot may belong to anybody.
 is_running() {
   local pid command
-  pid=$(pid_of "$1") && command=$(ps -o command= -p "$pid") && [[ $command == *"[$1]"* || $command == *shopkit.launcher* ]]
+  pid=$(pid_of "$1") && command=$(command_of "$pid") && [[ $command == *"[$1]"* || $command == *shopkit.launcher* ]]
 }
+
+# From /proc where there is one: small Linux images have no ps, and other systems no /proc.
+command_of() {
+  if [[ -d /proc/self ]]; then
+    [[ -r /proc/$1/cmdline ]] && tr '\0' ' ' <"/proc/$1/cmdline"
+  else
+    ps -o command= -p "$1"
+  fi
+} 2>/dev/null
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -188,11 +189,9 @@ class Checkout:
 
 
 def _free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Below those that the system gives to outgoing connections: one of these might take a port between two starts."""
+    candidates = random.SystemRandom().sample(range(10_000, 20_000), 10 * number)
+    return [port for port in candidates if not _is_open(port)][:number]
 
 
 def _is_open(port):

@@ -52,7 +52,7 @@ def connect(auth: object) -> None:
             # The token stands where a request has it, for every event of this connection.
             request.environ["HTTP_AUTHORIZATION"] = f"Bearer {_read(SocketAuth, auth).token}"
         _let_in()
-    except Exception as error:
+    except Exception as error:  # whatever it was, nobody gets in
         problem = _problem(error)
         raise Refused(problem["error"], problem) from None
     _log(200)
@@ -123,7 +123,7 @@ def _problem(error: Exception) -> Acknowledgement:
     """What HTTP would answer; a token that does not hold ends the connection too."""
     try:
         response = current_app.handle_user_exception(error)
-    except Exception:
+    except Exception:  # a bug, which HTTP would answer with a 500 too
         current_app.log_exception(sys.exc_info())
         response = current_app.handle_user_exception(InternalServerError())
     problem = current_app.make_response(response).get_json()

@@ -97,7 +97,8 @@ class Checkout:
         for order in lease(now(), self.patience, RECOVERED_AT_ONCE):
             try:
                 self.settle(order)
-            except ShopError:
+            except Exception:  # whatever is wrong with one order must not keep the others waiting
+                db.session.rollback()
                 logger.warning("order %s is not settled yet", order.id, exc_info=True)
 
     def settle(self, order: Order, why: str = "interrupted") -> None:

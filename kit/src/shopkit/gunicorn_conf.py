@@ -68,7 +68,7 @@ def _prepare_and_exit() -> None:
 
     try:
         main()
-    except BaseException:
+    except BaseException:  # SettingsError and KeyboardInterrupt too: this process must not go on as a second gunicorn
         logs.logger.exception("preparing the database failed")
         os._exit(1)
     os._exit(0)

@@ -109,7 +109,7 @@ def idempotent(view: View) -> View:
             return claim
         try:
             answer = _answer_of(view, *args, **kwargs)
-        except Exception:
+        except Exception:  # a bug: the key must be free again, whatever it was
             _finish(claim, None)
             raise
         _finish(claim, answer)
@@ -186,7 +186,7 @@ def _answer_of(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Response:
     """What the client will get, be it an error."""
     try:
         return current_app.make_response(view(*args, **kwargs))
-    except Exception as error:
+    except Exception as error:  # Flask's own handlers say which have an answer, and raise the others again
         return current_app.make_response(current_app.handle_user_exception(error))
 
 

@@ -88,6 +88,7 @@ def _become_gunicorn(folder: Path, kind: str) -> None:
             for name in self.cfg.settings.keys() & settings.keys():
                 self.cfg.set(name, settings[name])
             self.cfg.set("pidfile", str(pid_file))
+            # What the app shares is in this process already; a master that held the app as well would cost more.
             self.cfg.set("preload_app", False)
 
         def load(self) -> Any:

@@ -106,6 +106,26 @@ def test_of_two_who_recover_at_once_each_takes_other_orders(app, check_out, inte
     assert (first, second) == ([1, 2], [3])
 
 
+def test_an_order_that_cannot_be_settled_does_not_keep_the_others_waiting(
+    check_out, interrupt, recover, states, partners
+):
+    for _ in range(2):
+        interrupt("checkout.after_charge", check_out)
+    sold = []
+
+    def break_once(_):
+        sold.append(1)
+        if len(sold) == 1:
+            raise ZeroDivisionError("a bug")
+        return 200, {}
+
+    partners.on("POST", f"{RESERVATION}/commit", answer=break_once)
+
+    recover()
+
+    assert states() == [("confirmed", "paid"), ("pending", "none")]
+
+
 @pytest.mark.parametrize("token", ["sandbox_timeout_charged_1", "sandbox_timeout_not_charged_1"])
 def test_a_payment_without_an_answer_is_asked_about(check_out, card, states, charges, token):
     card(token)

@@ -115,11 +115,10 @@ def _handle(message: Any, receive: Callable[[Event], None], wait: Callable[[floa
     except Invalid as error:
         logger.error("an event makes no sense and goes to the dead letters: %s", error.message)
         message.reject()
-    except Exception:
+    except Exception:  # whatever it is, the broker brings the event again, and in the end to the dead letters
         logger.exception("an event was not handled")
-        wait(
-            2 ** message.headers.get("x-delivery-count", 0)
-        )  # the others wait too: what it lacks they may lack as well
+        # The others wait too: what it lacks they may lack as well.
+        wait(2 ** message.headers.get("x-delivery-count", 0))
         message.requeue()
     else:
         message.ack()
