@@ -3,7 +3,7 @@
 # Sets up what is missing. Arguments go to pytest, which then runs alone: ./run_tests.sh services/cart-service -k total
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
-[[ -e .venv/installed-dev && ! requirements-dev.txt -nt .venv/installed-dev ]] || ./install_dependencies.sh --dev
+is_installed && [[ -e .venv/installed-dev && ! requirements-dev.txt -nt .venv/installed-dev ]] || ./install_dependencies.sh --dev
 pytest() { .venv/bin/python -m pytest "$@"; }
 
 if (($#)); then

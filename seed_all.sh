@@ -2,7 +2,7 @@
 # Migrate every database, and fill the empty ones with the data of the demonstration. Safe to run again.
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
-[[ -e .venv/installed ]] || ./install_dependencies.sh
+is_installed || ./install_dependencies.sh
 ./make_env.sh
 for name in "${SERVICES[@]}"; do
   (cd "services/$name" && ../../.venv/bin/python seed.py)

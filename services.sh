@@ -12,6 +12,11 @@ ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || true
 SERVICES=(auth-service profile-service product-service cart-service order-service customer-support-service)
 GATEWAY=api-gateway
 
+# Whether .venv has what the services need now.
+is_installed() {
+  [[ -e .venv/installed && -z $(find constraints.txt api-gateway/requirements.txt services/*/requirements.txt kit/pyproject.toml -newer .venv/installed) ]]
+}
+
 folder_of() {
   if [[ $1 == "$GATEWAY" ]]; then echo "$1"; else echo "services/$1"; fi
 }

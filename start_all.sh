@@ -2,8 +2,6 @@
 # Bring up the whole shop: install what is missing, migrate, fill empty databases, start everything, wait until it works.
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
-is_installed() { [[ -e .venv/installed && -z $(find constraints.txt api-gateway/requirements.txt services/*/requirements.txt kit/pyproject.toml -newer .venv/installed) ]]; }
-
 is_installed || ./install_dependencies.sh
 ./make_env.sh
 say "Starting …"

@@ -134,6 +134,8 @@ class Checkout:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
+                # Older than what is installed, so that the scripts never install the copy into the environment of all.
+                os.utime(folder / name, (0, 0))
         (folder / ".venv").symlink_to(ROOT / ".venv")
         self.run("make_env.sh")
         self.ports = dict(zip(self.NAMES, _free_ports(len(self.NAMES)), strict=True))
