@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -58,3 +58,27 @@ def test_the_dotenv_file_of_the_folder_is_read_and_the_environment_wins(tmp_path
 
 def test_settings_do_not_print_their_secrets():
     assert "hidden" not in repr(Settings(secret_key="hidden", database_uri="postgresql://hidden@host/db"))
+
+
+class Even(int):
+    @classmethod
+    def parse(cls, text):
+        if int(text) % 2:
+            raise ValueError("it has to be even")
+        return cls(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithKindsOfItsOwn(Settings):
+    even: Even | None = None
+    given_or_made: list = field(default_factory=list)
+
+
+def test_a_kind_of_its_own_parses_itself_and_says_what_is_wrong():
+    assert WithKindsOfItsOwn.from_env({"SECRET_KEY": "s", "EVEN": "4"}).even == 4
+    with pytest.raises(SettingsError, match=r"^EVEN does not make sense: it has to be even\.$"):
+        WithKindsOfItsOwn.from_env({"SECRET_KEY": "s", "EVEN": "5"})
+
+
+def test_a_default_may_be_made():
+    assert WithKindsOfItsOwn.from_env({"SECRET_KEY": "s"}).given_or_made == []

@@ -8,6 +8,7 @@ ShopError
  ├─ NotFound          404  absent, or not yours
  ├─ Conflict          409  not possible in the present state
  ├─ Invalid           422  fields that do not validate
+ ├─ TooManyRequests   429  more than a rate limit allows
  ├─ UpstreamFailed    502  another service failed or is away
  │   └─ UpstreamRefused    it finds what we sent invalid: to repeat it is no use
  ├─ Unavailable       503  this service cannot work at the moment
@@ -20,11 +21,12 @@ import logging
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
+from shopkit.json_provider import dumps
 from shopkit.logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,17 @@ class Invalid(ShopError):
         return cls(f"{name}: {message}", errors=[{"field": name, "message": message}])
 
 
+class TooManyRequests(ShopError):
+    """:param headers: when to come again (`Retry-After`), and whatever else is known of the limit."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_requests"
+
+    def __init__(self, message: str, headers: dict[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
 class UpstreamFailed(ShopError):
     status = HTTPStatus.BAD_GATEWAY
     code = "upstream_failed"
@@ -130,9 +143,25 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(OperationalError, _answer_database)
 
 
+def answer(error: Exception) -> Response:
+    """The answer to an error outside of Flask's handling of requests; what nobody foresaw is logged."""
+    if isinstance(error, ShopError):
+        return _answer(error)
+    if isinstance(error, HTTPException):
+        return _answer_http(error)
+    logger.error("a request failed", exc_info=error)
+    return _answer_http(InternalServerError())
+
+
 def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
-    """Build the one error body; `error` repeats `detail` for clients that show a single line."""
-    body = {
+    """Build the one error answer."""
+    body = dumps({**members(status, code, detail), **extra})
+    return Response(body, status, {**(headers or {}), "Content-Type": PROBLEM_JSON})
+
+
+def members(status: int, code: str, detail: str) -> dict[str, Any]:
+    """What stands in every error's body; `error` repeats `detail` for clients that show a single line."""
+    return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -140,11 +169,7 @@ def problem(status: int, code: str, detail: str, headers: dict[str, str] | None 
         "code": code,
         "request_id": request_id(),
         "error": detail,
-        **extra,
     }
-    return current_app.response_class(
-        current_app.json.dumps(body), status, {**(headers or {}), "Content-Type": PROBLEM_JSON}
-    )
 
 
 def invalid_fields(error: ValidationError) -> NoReturn:

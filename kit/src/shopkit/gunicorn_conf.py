@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import load_dotenv
+from gunicorn.glogging import Logger as GunicornLogger
 
 from shopkit import logs
 
@@ -32,6 +33,15 @@ if workers > 1:
 
 logconfig_dict = logs.config(name)
 logs.set_up(name)
+
+
+class Logger(GunicornLogger):
+    """Our own line a request says more than the access log, which would be made for each and thrown away."""
+
+    access_log_enabled = False
+
+
+logger_class = Logger
 
 
 def on_starting(server: Any) -> None:

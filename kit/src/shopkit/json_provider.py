@@ -6,9 +6,13 @@ import orjson
 from flask.json.provider import JSONProvider
 
 
+def dumps(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+
+
 class OrjsonProvider(JSONProvider):
     def dumps(self, obj: Any, **_: Any) -> str:
-        return orjson.dumps(obj, option=orjson.OPT_UTC_Z).decode()
+        return dumps(obj)
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         return orjson.loads(s)

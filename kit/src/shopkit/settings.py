@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Self, get_args, get_type_hints
 
 from dotenv import load_dotenv
 
@@ -42,12 +42,19 @@ class Settings:
             text = environ.get(name, "").strip()
             if text:
                 given[each.name] = _parse(name, text, kinds[each.name])
-            elif each.default is MISSING:
+            elif each.default is MISSING and each.default_factory is MISSING:
                 raise SettingsError(f"{name} is missing. Set it in the environment or in .env (see .env.example).")
         return cls(**given)
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
+    """A kind of our own parses itself and says what is wrong, without repeating the text, which may be secret."""
+    kind = next((each for each in get_args(kind) if hasattr(each, "parse")), kind)  # of `Rate | None` the Rate
+    if hasattr(kind, "parse"):
+        try:
+            return kind.parse(text)
+        except ValueError as error:
+            raise SettingsError(f"{name} does not make sense: {error}.") from None
     try:
         return _PARSERS[kind](text)
     except (KeyError, ValueError):
