@@ -59,7 +59,7 @@ def login(body: Credentials) -> Answer:
     return _signed_in(user)
 
 
-@sessions.post("/logout", responses={200: Message})
+@sessions.post("/logout", responses={200: Message}, security=[{"bearer": []}])
 @public
 def logout() -> Answer:
     """End the session: its access and refresh tokens are refused from the next request on, by every service."""
@@ -67,7 +67,7 @@ def logout() -> Answer:
     return Message(message="You are signed out.")
 
 
-@sessions.post("/refresh", responses={200: SignedIn})
+@sessions.post("/refresh", responses={200: SignedIn}, security=[{"bearer": []}])
 @public
 def refresh() -> Answer:
     """Trade a refresh token for a new pair; it serves once."""

@@ -18,7 +18,8 @@ class NewUser(Input):
 
 
 class Credentials(Input):
-    username: str
+    # or an e-mail address: bounded, because to compare a name it is normalised, which for long ones takes long
+    username: Annotated[str, Field(max_length=254)]
     password: Password
 
 

@@ -2,10 +2,13 @@
 
 import errno
 import logging
+import re
 import sys
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from flask_socketio import SocketIO
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_PACKET_BYTES = 64 * 1024
 
+_INSTANCE = re.compile(r"[0-9a-f]{8}")
+_instance: ContextVar[str] = ContextVar("instance", default="")
+
 
 def new_socketio(app: Flask, settings: Settings) -> SocketIO:
     # Both would add a handler of their own. What Engine.IO logs as errors are the malformed packets of clients.
@@ -33,10 +39,13 @@ def new_socketio(app: Flask, settings: Settings) -> SocketIO:
         manage_session=False,
         max_http_buffer_size=MAX_PACKET_BYTES,
         message_queue=settings.redis_url or None,
+        # Two shops in two databases of one Redis would hear each other: what is published knows no databases.
+        channel=f"chat{urlsplit(settings.redis_url).path}",
     )
     _end_without_waiting(socketio.server.eio)
+    _name_the_instance_in_sessions(socketio.server.eio)
     at_stop(partial(_end_all, socketio.server.eio))
-    app.wsgi_app = _hanging_up_on_nonsense(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = _knowing_the_instance(_hanging_up_on_nonsense(app.wsgi_app))  # type: ignore[assignment, method-assign]
     return socketio
 
 
@@ -63,6 +72,27 @@ def _end_without_waiting(engine: Any) -> None:
         engine.sockets.pop(session_id).close(wait=False)
 
     engine.disconnect = disconnect
+
+
+def _name_the_instance_in_sessions(engine: Any) -> None:
+    """Let session ids begin with the name that the gateway has for this instance: it sends whoever has one here."""
+    new_id = engine.generate_id
+
+    def generate_id() -> str:
+        return ".".join(filter(None, (_instance.get(), new_id())))
+
+    engine.generate_id = generate_id
+
+
+def _knowing_the_instance(serve: "WSGIApplication") -> "WSGIApplication":
+    """Keep what the gateway says for whoever makes a session id: Engine.IO does not say for which request that is."""
+
+    def serving(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        said = environ.get("HTTP_X_UPSTREAM", "")
+        _instance.set(said if _INSTANCE.fullmatch(said) else "")
+        return serve(environ, start_response)
+
+    return serving
 
 
 def _hanging_up_on_nonsense(serve: "WSGIApplication") -> "WSGIApplication":

@@ -121,8 +121,9 @@ def _prepare(environment):
 def _chat(url, transports):
     """Alice asks by Socket.IO, support answers by HTTP, alice hears both."""
     with socketio.SimpleClient(reconnection=False) as alice:
-        alice.connect(url, auth={"token": "alice"}, transports=transports)
+        alice.connect(url, auth={"token": "alice"}, transports=transports, headers={"X-Upstream": "5ca1ab1e"})
         assert alice.transport == transports[-1]
+        assert alice.client.eio.sid.startswith("5ca1ab1e.")
         assert alice.call("join_chat", {"ticket_id": 1}, timeout=5)["ok"]
         asked = alice.call("chat_message", {"ticket_id": 1, "message": "Hello?"}, timeout=5)["message"]
         answered = requests.post(
