@@ -1,15 +1,22 @@
 """The gateway: the one door to the shop. It finds the service behind a path and passes the request on."""
 
-from flask import Flask, Response, request
-from requests.adapters import BaseAdapter
+from functools import partial
 
+from flask import Flask
+from requests.adapters import BaseAdapter
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import api_docs
 import health
-import origins
+import security
+from buckets import LocalBuckets, RedisBuckets
+from door import Door
+from limits import Limits, ask_auth
+from measures import Gauges, Measures
+from origins import Origins
 from proxy import Proxy
-from routing import Route, find
 from settings import Settings
 from shopkit import errors, logs, metrics
-from shopkit.errors import NotFound
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.service import run
@@ -20,39 +27,34 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     settings = settings or Settings.from_env()
     app = Flask(__name__, static_folder=None)
     app.json = OrjsonProvider(app)
-    app.url_map.merge_slashes = False
+    app.config.update(SERVICE_NAME=health.NAME, PORT=settings.port)
     app.url_map.strict_slashes = False
-    app.config.update(SERVICE_NAME=health.NAME, PORT=settings.port, MAX_CONTENT_LENGTH=settings.max_body_bytes)
     logs.init_app(app)
-    metrics.init_app(app)
+    counts = metrics.init_app(app)
     errors.init_app(app)
-    origins.init_app(app, settings.origins)
+    security.init_app(app)
+    origins = Origins(settings.origins, app)
     app.before_request(health.keep_metrics_inside)
-    about = health.blueprint([ServiceClient(name, url, adapter) for name, url in settings.service_urls.items()])
-    app.register_blueprint(about)
-    app.register_blueprint(about, url_prefix="/api", name="api")
+    clients = {
+        name: [ServiceClient(name, url, adapter) for url in urls] for name, urls in settings.upstream_urls.items()
+    }
+    documents = {name: partial(api_docs.ask_any, each) for name, each in clients.items()}
+    for pages in (health.blueprint(clients), api_docs.blueprint(documents)):
+        app.register_blueprint(pages)
+        app.register_blueprint(pages, url_prefix="/api", name=f"api {pages.name}")
 
-    proxy = Proxy(settings.service_urls, (settings.connect_timeout, settings.read_timeout), adapter)
-    tunnels = Tunnels(proxy, settings.max_sockets, settings.origins)
-
-    @app.route("/<path:_>", methods=origins.METHODS, provide_automatic_options=False)
-    def pass_on(_: str) -> Response:
-        return proxy.forward(_way())
-
-    @app.route("/socket.io/", websocket=True)
-    @app.route("/api/socket.io/", websocket=True)
-    def open_socket() -> Response:
-        return tunnels.open(_way())
-
+    measures = Measures(counts.registry)
+    proxy = Proxy(settings, measures, adapter)
+    tunnels = Tunnels(proxy, settings.max_sockets)
+    counts.registry.register(Gauges(proxy.services.values(), tunnels))
+    buckets = RedisBuckets(settings.redis_url) if settings.redis_url else LocalBuckets()
+    who_is = ask_auth(proxy.services["auth-service"], adapter)
+    limits = Limits(settings.rates, buckets, who_is, measures.limit_decisions)
+    door = Door(app.wsgi_app, proxy, tunnels, limits, origins, counts, settings.max_body_bytes)
+    # Each of our own proxies before us has added to `X-Forwarded-*` what it saw; whatever else stands there is talk.
+    hops = dict.fromkeys(("x_for", "x_proto", "x_host"), settings.trusted_proxies)
+    app.wsgi_app = ProxyFix(door, **hops) if settings.trusted_proxies else door  # type: ignore[method-assign]
     return app
-
-
-def _way() -> Route:
-    # The target as it was sent: Werkzeug's own path is decoded, and could not be passed on unchanged.
-    route = find(request.environ["RAW_URI"])
-    if route is None:
-        raise NotFound("There is nothing here.")
-    return route
 
 
 app = create_app()

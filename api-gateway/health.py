@@ -1,38 +1,57 @@
 """Who the gateway is, and whether the services behind it can work."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from ipaddress import ip_address
+from itertools import chain
+from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, jsonify, request
 
+import status_page
 from routing import SERVICES
 from shopkit.errors import NotFound, Unavailable
 from shopkit.http_client import ServiceClient
+from status_page import State
 
 NAME = "api-gateway"
 SECONDS = 1.0
 
+Clients = Mapping[str, Sequence[ServiceClient]]
+"""All instances of each service."""
 
-def blueprint(services: Sequence[ServiceClient]) -> Blueprint:
+
+def blueprint(services: Clients) -> Blueprint:
     about = Blueprint("about", __name__)
 
     @about.get("/")
-    def introduce() -> dict[str, object]:
-        return {"service": NAME, "services": SERVICES}
+    def introduce() -> Response:
+        if status_page.is_wanted():
+            return status_page.page(ask_all(services))
+        response = jsonify(service=NAME, services=SERVICES)
+        response.vary.add("Accept")
+        return response
 
     @about.get("/health/live")
     def live() -> dict[str, object]:
         return {"status": "ok", "service": NAME}
 
-    @about.get("/health")
     @about.get("/health/ready")
     def ready() -> dict[str, object]:
-        found = _ask_all(services)
-        away = [name for name, state in found.items() if state != "ok"]
+        """For who sends requests here: with some services the shop still does something, with none it is no use."""
+        states = ask_all(services)
+        if not any(state.ok for state in states.values()):
+            raise Unavailable("Not ready: no service is.", **_in_json(states))
+        return {"status": _status(states), "service": NAME, **_in_json(states)}
+
+    @about.get("/health")
+    def health() -> dict[str, object]:
+        states = ask_all(services)
+        away = [name for name, state in states.items() if not state.ok]
         if away:
-            raise Unavailable(f"Not ready: {', '.join(away)}.", services=found)
-        return {"status": "ok", "service": NAME, "services": found}
+            raise Unavailable(f"Not well: {', '.join(away)}.", **_in_json(states))
+        return {"status": _status(states), "service": NAME, **_in_json(states)}
 
     return about
 
@@ -44,14 +63,34 @@ def keep_metrics_inside() -> None:
         raise NotFound("There is nothing here.")
 
 
-def _ask_all(services: Sequence[ServiceClient]) -> dict[str, str]:
+def ask_all(services: Clients) -> dict[str, State]:
     """Ask all at once; who has not answered after a second counts as away, whatever it is doing."""
-    pool = ThreadPoolExecutor(len(services))
-    answers = {each.name: pool.submit(each.call, "GET", "/health/ready", seconds=SECONDS) for each in services}
+    pool = ThreadPoolExecutor(sum(map(len, services.values())))
+    answers = {name: [pool.submit(_milliseconds, each) for each in clients] for name, clients in services.items()}
     pool.shutdown(wait=False)
-    wait(answers.values(), timeout=SECONDS)
-    return {name: "ok" if _is_fine(answer) else "away" for name, answer in answers.items()}
+    wait(chain.from_iterable(answers.values()), timeout=SECONDS)
+    return {name: _state(each) for name, each in answers.items()}
 
 
-def _is_fine(answer: Future[object]) -> bool:
-    return answer.done() and answer.exception() is None
+def _milliseconds(client: ServiceClient) -> float:
+    begin = time.perf_counter()
+    client.call("GET", "/health/ready", seconds=SECONDS)
+    return (time.perf_counter() - begin) * 1000
+
+
+def _state(answers: Sequence[Future[float]]) -> State:
+    fine = [each.result() for each in answers if each.done() and not each.exception()]
+    return State(ok=bool(fine), milliseconds=min(fine, default=None), instances=len(answers), instances_ok=len(fine))
+
+
+def _status(states: Mapping[str, State]) -> str:
+    return "ok" if all(state.word == "works" for state in states.values()) else "degraded"
+
+
+def _in_json(states: Mapping[str, State]) -> dict[str, Any]:
+    return {
+        "services": {name: "ok" if state.ok else "away" for name, state in states.items()},
+        "milliseconds": {
+            name: None if state.milliseconds is None else round(state.milliseconds, 1) for name, state in states.items()
+        },
+    }

@@ -3,43 +3,53 @@
 import errno
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import requests
-from flask import Response, request
-from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPConnectionPool, HTTPResponse, Retry
-from urllib3.connection import HTTPConnection
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse, Timeout
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.util import SKIP_HEADER
-from werkzeug.datastructures import Headers
+from werkzeug import Request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import LimitedStream
 
+from measures import Measures
 from routing import Route
-from shopkit.errors import BadRequest, UpstreamFailed, UpstreamTimeout
+from settings import Settings
+from shopkit.errors import BadRequest, ShopError, UpstreamFailed, UpstreamTimeout
 from shopkit.logs import request_id
+from transport import SlimAdapter
+from upstreams import Place, Service, Upstream, in_words
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 64 * 1024
-POOL_SIZE = 256  # idle connections kept to each service
 
 # RFC 9110, section 7.6.1: these belong to one connection and are not passed on.
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"}
     | {"trailer", "transfer-encoding", "upgrade"}
 )
-# We say these ourselves, or the server we run on has dealt with them already (`Expect`).
-OURS_TO_SAY = frozenset({"host", "content-length", "expect", "forwarded", "x-real-ip", "x-request-id"})
-# That server says these in answers.
-SERVERS_TO_SAY = frozenset({"date", "server"})
+# In requests we say these ourselves, or the server we run on has dealt with them already (`Expect`),
+OURS_TO_SAY = HOP_BY_HOP | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
+# and in answers these.
+OURS_TO_ANSWER = HOP_BY_HOP | {"date", "server", "x-request-id"}
 # Nothing happens twice if one of these is sent twice (RFC 9110, section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
-_TARGET = ":path"
+# Of requests and urllib3: the tests' networks raise the former.
+TRANSPORT_ERRORS = (requests.RequestException, HTTPError)
+NOTHING_WAS_SENT = (NewConnectionError, ConnectTimeoutError, requests.ConnectTimeout)
+TOO_SLOW = (ConnectTimeoutError, ReadTimeoutError, requests.Timeout)
+
+Headers = list[tuple[str, str]]
 
 
 class HangUp(ConnectionResetError):
@@ -49,104 +59,214 @@ class HangUp(ConnectionResetError):
         super().__init__(errno.ECONNRESET, "the connection has served its purpose")
 
 
+@dataclass(slots=True)
+class Answer:
+    """What a service answers, its body still to be read; it holds its place there until it is closed."""
+
+    service: str
+    raw: HTTPResponse
+    place: Place
+
+    def close(self) -> None:
+        self.raw.close()  # which breaks off what is not read to its end
+        self.place.leave()
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the client is told."""
+
+    status: int
+    headers: Headers
+    body: Iterable[bytes]
+    reason: str = ""
+
+    def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response(f"{self.status} {self.reason or _phrase(self.status)}", self.headers)
+        return self.body
+
+
 class Proxy:
     """The way to the services.
 
-    :param urls: where they are, by name.
-    :param timeout: seconds to wait for a connection, and for the next piece of an answer.
     :param adapter: another network, for tests.
     """
 
-    def __init__(self, urls: Mapping[str, str], timeout: tuple[float, float], adapter: BaseAdapter | None) -> None:
-        self._urls = urls
-        self._timeout = timeout
-        # It repeats nothing by itself: what may be sent again depends on the body, which it does not look at.
-        self._adapter = adapter or _Adapter(pool_maxsize=POOL_SIZE, max_retries=Retry(False))
+    def __init__(self, settings: Settings, measures: Measures, adapter: BaseAdapter | None) -> None:
+        self.services = {
+            name: Service(name, [Upstream(url, int(settings.max_in_flight[name])) for url in urls])
+            for name, urls in settings.upstream_urls.items()
+        }
+        self._timeouts = {
+            name: Timeout(connect=settings.connect_timeout[name], read=settings.read_timeout[name])
+            for name in self.services
+        }
+        self._measures = measures
+        self._session = requests.Session()
+        self._session.mount("http://", adapter or SlimAdapter())
 
-    def forward(self, route: Route) -> Response:
-        return relay(route, self.send(route))
+    def forward(self, request: Request, route: Route) -> Reply:
+        return self.relay(self.send(request, route))
 
-    def send(self, route: Route, extra_headers: Mapping[str, str] | None = None) -> HTTPResponse:
-        """Send the current request on; the body of the answer is still to be read.
+    def send(self, request: Request, route: Route, extra_headers: Mapping[str, str] | None = None) -> Answer:
+        """Send a request on.
 
-        :raise UpstreamTimeout: the service is too slow.
-        :raise UpstreamFailed: the service is away.
+        :raise Unavailable: the service is left alone for a while, or as many as may be are waiting for it.
+        :raise UpstreamTimeout: it is too slow.
+        :raise UpstreamFailed: it is away.
         """
         sending = requests.PreparedRequest()
         sending.method = request.method
-        sending.url = self._urls[route.service] + route.target
-        sending.headers = CaseInsensitiveDict({**_headers(route), **(extra_headers or {})})
-        sending.body = _body()
-        with _failures_of(route.service):
-            try:
-                return self._answer(sending)
-            except NewConnectionError:
-                pass  # nothing was sent
-            except requests.ConnectionError:
-                # A kept-alive connection may have ended just now; a body that is under way cannot be sent again.
-                if request.method not in IDEMPOTENT or not isinstance(sending.body, bytes | None):
-                    raise
-            return self._answer(sending)
+        sending.headers = _headers(request.environ, route)  # type: ignore[assignment]
+        sending.headers.update(extra_headers or {})
+        sending.body = _body(request)
+        service = self.services[route.service]
+        place = service.take(_instance(request, route))
+        try:
+            return self._ask(place, route, sending)
+        except TRANSPORT_ERRORS as error:
+            if not _may_be_sent_again(sending, error):
+                raise self._problem(route.service, error) from error
+            self._measures.retries.labels(route.service).inc()
+        place = service.take(but=place)
+        try:
+            return self._ask(place, route, sending)
+        except TRANSPORT_ERRORS as error:
+            raise self._problem(route.service, error) from error
 
-    def _answer(self, sending: requests.PreparedRequest) -> HTTPResponse:
-        answer: HTTPResponse = self._adapter.send(sending, stream=True, timeout=self._timeout).raw
-        return answer
+    def _ask(self, place: Place, route: Route, sending: requests.PreparedRequest) -> Answer:
+        sending.url = place.url + route.target
+        if route.is_session:
+            sending.headers["X-Upstream"] = place.name
+        try:
+            adapter = self._session.get_adapter(sending.url)
+            raw = adapter.send(sending, stream=True, timeout=self._timeouts[route.service]).raw  # type: ignore[arg-type]
+        except TRANSPORT_ERRORS:
+            place.failed()
+            place.leave()
+            raise
+        except BaseException:  # not the service's fault: the client's body, or the client itself
+            place.leave()
+            raise
+        place.succeeded()
+        return Answer(route.service, raw, place)
+
+    def relay(self, answer: Answer) -> Reply:
+        """Give the answer of a service to the client: a short one whole, a long one as it arrives."""
+        raw = answer.raw
+        length = raw.length_remaining
+        is_short = length is not None and length <= CHUNK
+        body = [self._whole(answer)] if is_short else _Arriving(self, answer)
+        headers = _passed_on(raw.headers.items(), OURS_TO_ANSWER, "access-control-")
+        return Reply(raw.status, headers, body, raw.reason or "")
+
+    def _whole(self, answer: Answer) -> bytes:
+        try:
+            return answer.raw.read()
+        except HTTPError as error:
+            answer.place.failed()
+            raise self._problem(answer.service, error) from error
+        finally:
+            answer.close()
+
+    def next_chunk(self, answer: Answer) -> bytes:
+        try:
+            return answer.raw.read1(CHUNK)
+        except HTTPError as error:
+            answer.place.failed()
+            problem = self._problem(answer.service, error)
+            logger.error("%s It had begun to answer.", problem.message, exc_info=error)
+            raise HangUp from None  # the status is out; only so does the client notice that something is missing
+
+    def _problem(self, service: str, error: Exception) -> ShopError:
+        """Say what went wrong, but not where the service is."""
+        is_slow = isinstance(error, TOO_SLOW) and not isinstance(error, NewConnectionError)
+        self._measures.upstream_errors.labels(service, "timeout" if is_slow else "connection").inc()
+        if is_slow:
+            return UpstreamTimeout(f"The {in_words(service)} did not answer in time.")
+        return UpstreamFailed(f"The {in_words(service)} is not available.")
 
 
-def relay(route: Route, answer: HTTPResponse) -> Response:
-    """Give the answer of a service to the client: a short one whole, a long one as it arrives."""
-    is_short = answer.length_remaining is not None and answer.length_remaining <= CHUNK
-    with _failures_of(route.service):
-        body = answer.read() if is_short else _arriving(route, answer)
-    response = Response(body, answer.status, direct_passthrough=True)
-    response.headers = Headers(_without(answer.headers.items(), HOP_BY_HOP | SERVERS_TO_SAY, "access-control-"))
-    return response
+class _Arriving:
+    """The body of an answer, as it arrives. Unlike a generator it is closed, too, if it has never begun."""
 
+    def __init__(self, proxy: Proxy, answer: Answer) -> None:
+        self._proxy = proxy
+        self._answer = answer
 
-def _arriving(route: Route, answer: HTTPResponse) -> Iterator[bytes]:
-    try:
-        while chunk := answer.read1(CHUNK):
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self._proxy.next_chunk(self._answer):
             yield chunk
-    except HTTPError as error:
-        logger.error("the %s broke off its answer", route.service, exc_info=error)
-        raise HangUp from None  # the status is out already; only so does the client notice that something is missing
-    finally:
-        answer.close()  # which breaks off what is not read to its end because the client has gone
+
+    def close(self) -> None:
+        self._answer.close()
 
 
-def _headers(route: Route) -> dict[str, str]:
-    return {
-        **dict(_without(request.headers, HOP_BY_HOP | OURS_TO_SAY, "x-forwarded-")),
-        **({} if request.content_length is None else {"Content-Length": str(request.content_length)}),
-        **({"X-Forwarded-Prefix": route.prefix} if route.prefix else {}),
-        "X-Forwarded-For": request.remote_addr or "",
-        "X-Forwarded-Proto": request.scheme,
-        "X-Forwarded-Host": request.headers.get("Host", ""),
-        "X-Request-ID": request_id(),
-    }
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # it need not be a registered one
+        return "Unknown"
 
 
-def _without(headers: Iterable[tuple[str, str]], names: frozenset[str], prefix: str) -> list[tuple[str, str]]:
-    """The headers but for these, and for those that `Connection` names."""
-    headers = list(headers)
-    named = {
-        each.strip().lower() for name, value in headers if name.lower() == "connection" for each in value.split(",")
-    }
-    return [
-        (name, value)
-        for name, value in headers
-        if name.lower() not in names | named and not name.lower().startswith(prefix)
-    ]
+def _may_be_sent_again(sending: requests.PreparedRequest, error: Exception) -> bool:
+    if isinstance(error, NOTHING_WAS_SENT):
+        return True
+    # A kept-alive connection may have ended just now; a body that is under way cannot be sent again.
+    is_whole = isinstance(sending.body, bytes | None)
+    return is_whole and sending.method in IDEMPOTENT and not isinstance(error, TOO_SLOW)
 
 
-def _body() -> Any:
-    """The body of the current request: short ones whole, so that they can be sent again, long ones as they arrive."""
+def _instance(request: Request, route: Route) -> str:
+    """Which upstream has this Socket.IO session. Its id begins with what we told the service: the upstream's name."""
+    return request.args.get("sid", "").partition(".")[0] if route.is_session else ""
+
+
+def _headers(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
+    sent = [(_name(key), text) for key, text in environ.items() if key.startswith("HTTP_")]
+    headers = dict(_passed_on(sent, OURS_TO_SAY, "x-forwarded-"))
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            headers[_name("HTTP_" + key)] = environ[key]
+    if route.prefix:
+        headers["X-Forwarded-Prefix"] = route.prefix
+    headers["X-Forwarded-For"] = environ.get("REMOTE_ADDR", "")
+    headers["X-Forwarded-Proto"] = environ["wsgi.url_scheme"]
+    headers["X-Forwarded-Host"] = environ.get("HTTP_HOST", "")
+    headers["X-Request-ID"] = request_id()
+    return headers
+
+
+@lru_cache(1000)
+def _name(key: str) -> str:
+    """`HTTP_ACCEPT_LANGUAGE` of WSGI as `Accept-Language`."""
+    return key[5:].replace("_", "-").title()
+
+
+def _passed_on(headers: Iterable[tuple[str, str]], not_these: AbstractSet[str], nor_this_prefix: str) -> Headers:
+    """The headers without those of the connection: the known ones, and those that `Connection` names."""
+    kept, options = [], ""
+    for each in headers:
+        name = each[0].lower()
+        if name == "connection":
+            options += "," + each[1].lower()
+        elif name not in not_these and not name.startswith(nor_this_prefix):
+            kept.append(each)
+    if options in ("", ",keep-alive", ",close"):
+        return kept
+    named = {option.strip() for option in options.split(",")}
+    return [each for each in kept if each[0].lower() not in named]
+
+
+def _body(request: Request) -> Any:
+    """The body of a request: short ones whole, so that they can be sent again, long ones as they arrive."""
+    if not request.environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return None
+    length = request.content_length
+    if length is not None and length <= CHUNK:
+        return request.get_data()
     stream = request.stream  # refuses what says that it is longer than it may be
-    if request.content_length is None:
-        chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-        return _chunks(stream) if chunked else None
-    whole = LimitedStream(request.environ["wsgi.input"], request.content_length)
-    return whole.readall() if request.content_length <= CHUNK else _chunks(whole)
+    return _chunks(stream if length is None else LimitedStream(request.environ["wsgi.input"], length))
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:
@@ -157,42 +277,3 @@ def _chunks(stream: Any) -> Iterator[bytes]:
         raise
     except Exception as error:  # each server has its own for what is not properly chunked
         raise BadRequest("The body cannot be read.", code="unreadable_body") from error
-
-
-@contextmanager
-def _failures_of(service: str) -> Iterator[None]:
-    """Say what went wrong, but not where the service is."""
-    name = service.replace("-", " ")
-    try:
-        yield
-    except NewConnectionError as error:
-        raise UpstreamFailed(f"The {name} is not available.") from error
-    except (requests.Timeout, ConnectTimeoutError, ReadTimeoutError) as error:
-        raise UpstreamTimeout(f"The {name} did not answer in time.") from error
-    except (requests.RequestException, HTTPError) as error:
-        raise UpstreamFailed(f"The {name} is not available.") from error
-
-
-class _Connection(HTTPConnection):
-    """Sends what it is told to: no headers of its own making, and no other spelling of the target."""
-
-    def request(  # type: ignore[override]
-        self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
-    ) -> None:
-        exact = {"Accept-Encoding": SKIP_HEADER, "User-Agent": SKIP_HEADER, **(headers or {})}
-        super().request(method, exact.pop(_TARGET), body, exact, **options)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _Adapter(HTTPAdapter):
-    """`requests`' own transport, but for the connections: it would encode targets anew and add headers."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool}
-
-    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
-        request.headers[_TARGET] = "/" + str(request.url).split("/", 3)[3]

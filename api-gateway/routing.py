@@ -14,6 +14,7 @@ SERVICES = {
 # In front of any path; removed, as `auth` is, before the path goes to the service.
 API = "api"
 AUTH = "auth"
+SOCKET_IO = "socket.io"
 # What services keep to themselves. Only behind `auth` could one ask for it; elsewhere no prefix leads there.
 HIDDEN = frozenset({"validate", "token", "internal", "metrics", "health", "openapi.json"})
 
@@ -22,11 +23,22 @@ _SERVICE_OF = {prefix: service for service, prefixes in SERVICES.items() for pre
 
 @dataclass(frozen=True)
 class Route:
-    """The way to a service: what to ask it for, spelt as the client spelt it, and what was removed in front."""
+    """The way to a service.
+
+    :param target: what to ask it for, spelt as the client spelt it.
+    :param prefix: what was removed in front of that.
+    :param entry: what led there: the one of the table.
+    """
 
     service: str
     target: str
     prefix: str
+    entry: str
+
+    @property
+    def is_session(self) -> bool:
+        """Whether requests belong together and need the same instance of the service."""
+        return self.entry == SOCKET_IO
 
 
 def find(target: str) -> Route | None:
@@ -34,6 +46,8 @@ def find(target: str) -> Route | None:
 
     The decision falls on the decoded segments; what a service might read in another way than we do leads nowhere.
     """
+    if "#" in target:  # no part of a target; servers disagree on what to make of it
+        return None
     path, question_mark, query = target.partition("?")
     root, *segments = path.split("/")
     names = [unquote(each) for each in segments]
@@ -48,6 +62,7 @@ def find(target: str) -> Route | None:
         service=_SERVICE_OF[first],
         target="/" + "/".join(segments[len(removed) :]) + question_mark + query,
         prefix="".join(f"/{each}" for each in removed),
+        entry=first,
     )
 
 

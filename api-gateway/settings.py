@@ -1,39 +1,130 @@
 """What the gateway reads from its environment, beyond what every service does."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
 
 import shopkit.settings
+from buckets import Rate
+from limits import Rates
+from routing import SERVICES
+
+_ADDRESS = re.compile(r"http://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
+
+
+class PerService(dict[str, float]):
+    """`30,order=60`: a number above zero for all services, and others for some."""
+
+    def __missing__(self, service: str) -> float:
+        return self[""]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        given = cls()
+        for part in text.split(","):
+            name, _, number = part.rpartition("=")
+            service = f"{name.strip()}-service" if name else ""
+            if service not in {"", *SERVICES}:
+                raise ValueError(f"there is no {service}")
+            try:
+                given[service] = float(number)
+            except ValueError:
+                raise ValueError("it is a number, or several like 30,order=60") from None
+            if not 0 < given[service] < float("inf"):
+                raise ValueError("numbers must be above zero")
+        if "" not in given:
+            raise ValueError("it needs a number for all services, like 30,order=60")
+        return given
+
+
+class Urls(str):
+    """`http://a:5003,http://b:5003`: the addresses of a service."""
+
+    @property
+    def each(self) -> list[str]:
+        return [part.strip().rstrip("/") for part in self.split(",") if part.strip()]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        urls = cls(text)
+        if not urls.each or not all(map(_ADDRESS.fullmatch, urls.each)):
+            raise ValueError("an address of a service looks like http://host:port")
+        return urls
+
+
+class Origins(frozenset[str]):
+    """`https://shop.example.com,https://…`: whose pages may use the shop; `*` is everybody's."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        origins = [part.strip().rstrip("/").lower() for part in text.split(",") if part.strip()]
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
+                raise ValueError("an origin looks like https://shop.example.com, without a path")
+        return cls(origins)
+
+
+class RedisUrl(str):
+    """`redis://host:6379/0`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if not text.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it begins with redis://, rediss:// or unix://")
+        return cls(text)
+
+
+class Count(int):
+    """A whole number from zero."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if not text.isdecimal():
+            raise ValueError("it has to be a whole number from zero")
+        return cls(text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(shopkit.settings.Settings):
     port: int = 5000
-    profile_service_url: str = "http://127.0.0.1:5002"
-    product_service_url: str = "http://127.0.0.1:5003"
-    cart_service_url: str = "http://127.0.0.1:5004"
-    order_service_url: str = "http://127.0.0.1:5005"
-    support_service_url: str = "http://127.0.0.1:5006"
-    frontend_url: str = "http://localhost:3000"
-    cors_origins: tuple[str, ...] = ()
-    connect_timeout: float = 2.0
-    read_timeout: float = 30.0
-    max_body_bytes: int = 10 * 1024 * 1024
-    max_sockets: int = 3500
+    auth_service_url: Urls = Urls("http://127.0.0.1:5001")
+    profile_service_url: Urls = Urls("http://127.0.0.1:5002")
+    product_service_url: Urls = Urls("http://127.0.0.1:5003")
+    cart_service_url: Urls = Urls("http://127.0.0.1:5004")
+    order_service_url: Urls = Urls("http://127.0.0.1:5005")
+    support_service_url: Urls = Urls("http://127.0.0.1:5006")
+    frontend_url: Origins = Origins({"http://localhost:3000"})
+    cors_origins: Origins = Origins()
+    trusted_proxies: Count = Count(0)
+    connect_timeout: PerService = field(default_factory=lambda: PerService.parse("2"))
+    read_timeout: PerService = field(default_factory=lambda: PerService.parse("30,order=60"))
+    max_in_flight: PerService = field(default_factory=lambda: PerService.parse("200,customer-support=4000"))
+    rate_limit: Rate | None = Rate(50.0, 300)
+    sign_in_rate_limit: Rate | None = Rate(2 / 60, 10)
+    sign_in_address_rate_limit: Rate | None = Rate(30 / 60, 100)
+    redis_url: RedisUrl = field(default=RedisUrl(), repr=False)
+    max_body_bytes: Count = Count(10 * 1024 * 1024)
+    max_sockets: Count = Count(3000)
 
     @property
-    def service_urls(self) -> dict[str, str]:
+    def upstream_urls(self) -> dict[str, list[str]]:
         """Where the services of the routing table are, by name."""
-        urls = {
-            "auth-service": self.auth_service_url,
-            "profile-service": self.profile_service_url,
-            "product-service": self.product_service_url,
-            "cart-service": self.cart_service_url,
-            "order-service": self.order_service_url,
-            "customer-support-service": self.support_service_url,
+        return {
+            "auth-service": self.auth_service_url.each,
+            "profile-service": self.profile_service_url.each,
+            "product-service": self.product_service_url.each,
+            "cart-service": self.cart_service_url.each,
+            "order-service": self.order_service_url.each,
+            "customer-support-service": self.support_service_url.each,
         }
-        return {name: url.rstrip("/") for name, url in urls.items()}
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.rate_limit, self.sign_in_rate_limit, self.sign_in_address_rate_limit)
 
     @property
     def origins(self) -> frozenset[str]:
         """The origins, other than our own, whose pages may use the shop."""
-        return frozenset(origin.rstrip("/").lower() for origin in (self.frontend_url, *self.cors_origins))
+        return self.frontend_url | self.cors_origins

@@ -1,17 +1,17 @@
 """WebSockets: once a service has agreed to one, bytes pass both ways untouched."""
 
 import socket
-from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
-from threading import Thread
+import time
+from _thread import start_new_thread
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import chain
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
-from flask import Response
-from urllib3 import HTTPResponse
+from werkzeug import Request
 
-from origins import refuse_strangers
-from proxy import CHUNK, HangUp, Proxy, relay
+from proxy import CHUNK, Answer, HangUp, Proxy, Reply
 from routing import Route
 from shopkit.errors import Unavailable
 from shopkit.stopping import at_stop
@@ -21,80 +21,179 @@ if TYPE_CHECKING:
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 IDLE_SECONDS = 60  # Engine.IO lets both sides be heard every 25
+GOODBYE_SECONDS = 1  # for the end of a frame, and for the client's answer to our last one
+GOING_AWAY = b"\x88\x02\x03\xe9"  # RFC 6455, sections 5.5.1 and 7.4.1: a Close frame with status 1001
 
 
 class Tunnels:
-    """The open WebSockets of this process.
+    """The open WebSockets of this process; their number is `len()`.
 
-    :param limit: how many there may be.
-    :param origins: whose pages may open one, beside our own.
+    :param limit: how many there may be, those that are being opened included.
     """
 
-    def __init__(self, proxy: Proxy, limit: int, origins: AbstractSet[str]) -> None:
+    def __init__(self, proxy: Proxy, limit: int) -> None:
         self._proxy = proxy
-        self._limit = limit
-        self._origins = origins
-        self._clients: set[socket.socket] = set()
+        self._places = Semaphore(limit)
+        self._open: set[Tunnel] = set()
+        self.are_ending = False
         at_stop(self.close_all)
 
-    def open(self, route: Route) -> Response:
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, request: Request, route: Route) -> Reply:
         """Ask the service for a WebSocket; if it has another answer, that is an ordinary one.
 
         So nobody gets a bare connection to a service but by the service's own word.
-        """
-        refuse_strangers(self._origins)
-        if len(self._clients) >= self._limit:
-            raise Unavailable("Too many people are connected at the moment; try again.")
-        answer = self._proxy.send(route, UPGRADE)
-        return Tunnel(self, answer) if answer.status == 101 else relay(route, answer)
 
-    def splice(self, client: socket.socket, answer: HTTPResponse) -> None:
-        """Pass bytes between client and service until one of them has had enough."""
-        below: Any = answer  # under what urllib3 promises: its connection, and the reader that has read the 101
-        service, read = below.connection.sock, below._original_response.fp.read1
-        for each in (client, service):
-            each.settimeout(IDLE_SECONDS)
-        self._clients.add(client)
-        upload = Thread(target=_pump, args=(client.recv, service), daemon=True)
-        upload.start()
+        :raise Unavailable: there are as many as there may be, or this process is about to end.
+        """
+        if self.are_ending or not self._places.acquire(blocking=False):
+            raise Unavailable("Too many people are connected at the moment; try again.")
+        with ExitStack() as held:
+            held.callback(self._places.release)
+            answer = self._proxy.send(request, route, UPGRADE)
+            if answer.raw.status != 101:
+                return self._proxy.relay(answer)
+            held.callback(answer.close)
+            return Agreement(self, answer, held.pop_all())
+
+    def join(self, client: socket.socket, service: socket.socket, first: bytes) -> None:
+        """Pass bytes between the two until one of them has had enough, and the `first` of the service before."""
+        tunnel = Tunnel(self, client, service)
+        self._open.add(tunnel)
         try:
-            _pump(read, client)  # not `recv`: the first frames may have come together with the 101
+            tunnel.run(first)
         finally:
-            self._clients.discard(client)
-            _shut_down(client, service)
-            upload.join()
+            self._open.discard(tunnel)
 
     def close_all(self) -> None:
-        """Hang up on everybody, and let nobody in any more."""
-        self._limit = 0
-        _shut_down(*self._clients)
+        """Take leave of everybody, and let nobody in any more; does not wait for it, as signal handlers must not."""
+        self.are_ending = True
+        start_new_thread(self._take_leave, ())
+
+    def _take_leave(self) -> None:
+        for tunnel in list(self._open):
+            tunnel.end()
+        time.sleep(GOODBYE_SECONDS)
+        for tunnel in list(self._open):
+            tunnel.hang_up()
 
 
-class Tunnel(Response):
-    """The service's 101: passed on like any answer, but then the connection is no longer the server's."""
+class Tunnel:
+    """One open WebSocket. Nothing piles up in memory: as long as one side does not read, the other cannot write."""
 
-    def __init__(self, tunnels: Tunnels, answer: HTTPResponse) -> None:
-        super().__init__(status=answer.status, headers=list(answer.headers.items()))
+    def __init__(self, tunnels: Tunnels, client: socket.socket, service: socket.socket) -> None:
         self._tunnels = tunnels
-        self._answer = answer
+        self._client = client
+        self._service = service
+        self._frames = Frames()
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        client = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
-        head = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
+    def run(self, first: bytes) -> None:
+        for each in (self._client, self._service):
+            each.settimeout(IDLE_SECONDS)
+        upload = Thread(target=self._upload, daemon=True)
+        upload.start()
         try:
-            client.sendall(f"HTTP/1.1 {self.status}\r\n{head}\r\n".encode("latin-1"))
-            self._tunnels.splice(client, self._answer)
+            self._download(first)
+            upload.join(GOODBYE_SECONDS)
         finally:
-            self._answer.close()
+            self.hang_up()
+            upload.join()
+
+    def end(self) -> None:
+        """Make the download end here, or else, if a frame is half-way, let it end by itself when that is through."""
+        if self._frames.are_whole:
+            _shut_down(self._service)
+
+    def hang_up(self) -> None:
+        _shut_down(self._client, self._service)
+
+    def _upload(self) -> None:
+        with suppress(OSError):
+            for chunk in _chunks(self._client):
+                self._service.sendall(chunk)
+        with suppress(OSError):
+            self._service.shutdown(socket.SHUT_WR)
+
+    def _download(self, first: bytes) -> None:
+        """Nobody else writes to the client, so that the last word is here, too."""
+        with suppress(OSError):
+            for chunk in chain([first], _chunks(self._service)):
+                self._frames.follow(chunk)
+                self._client.sendall(chunk)
+                if self._is_over:
+                    break
+            if self._is_over:
+                self._client.sendall(GOING_AWAY)
+            self._client.shutdown(socket.SHUT_WR)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._tunnels.are_ending and self._frames.are_whole
+
+
+class Frames:
+    """Watches what a server sends on a WebSocket (RFC 6455, section 5.2): between two frames, another can be put in."""
+
+    def __init__(self) -> None:
+        self._header = b""  # what there is of one that is not complete
+        self._missing = 0  # bytes until the next one
+
+    @property
+    def are_whole(self) -> bool:
+        return not (self._header or self._missing)
+
+    def follow(self, data: bytes) -> None:
+        if self._missing >= len(data):
+            self._missing -= len(data)
+            return
+        data, at = self._header + data, self._missing
+        while size := _frame_size(data, at):
+            at += size
+        self._header, self._missing = data[at:], max(0, at - len(data))
+
+
+def _frame_size(data: bytes, at: int) -> int:
+    """Header and payload, in bytes; 0 if the header is not complete. Servers do not mask, so that there is no key."""
+    if len(data) < at + 2:
+        return 0
+    length = data[at + 1] & 0x7F
+    end = at + 2 + {126: 2, 127: 8}.get(length, 0)
+    if len(data) < end:
+        return 0
+    return end - at + (int.from_bytes(data[at + 2 : end]) if length > 125 else length)
+
+
+class Agreement(Reply):
+    """The service's 101: passed on like any answer, but then the connection is no longer the server's.
+
+    :param held: what to give back at the end.
+    """
+
+    def __init__(self, tunnels: Tunnels, answer: Answer, held: ExitStack) -> None:
+        super().__init__(answer.raw.status, list(answer.raw.headers.items()), [], answer.raw.reason or "")
+        self._tunnels = tunnels
+        self._raw: Any = answer.raw
+        self._held = held
+
+    def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        client = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
+        # Under what urllib3 promises: its connection, and the reader that has read the 101, and maybe the first frames.
+        service, reader = self._raw.connection.sock, self._raw._original_response.fp
+        head = "".join(f"{name}: {text}\r\n" for name, text in self.headers)
+        with self._held:
+            client.sendall(f"HTTP/1.1 {self.status} {self.reason}\r\n{head}\r\n".encode("latin-1"))
+            service.settimeout(0)
+            self._tunnels.join(client, service, first=reader.read1(len(reader.peek())))
         raise HangUp
 
 
-def _pump(read: Callable[[int], bytes], sink: socket.socket) -> None:
+def _chunks(source: socket.socket) -> Iterator[bytes]:
+    """What arrives, until there is no more, whatever the reason: gevent ends a `recv` by an error when we shut down."""
     with suppress(OSError):
-        while chunk := read(CHUNK):
-            sink.sendall(chunk)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+        while chunk := source.recv(CHUNK):
+            yield chunk
 
 
 def _shut_down(*sockets: socket.socket) -> None:

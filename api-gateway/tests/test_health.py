@@ -1,4 +1,5 @@
 import time
+from importlib import import_module
 
 import pytest
 import requests
@@ -34,6 +35,45 @@ def test_it_names_the_services_that_are_away(client, network):
     assert (response.status_code, response.mimetype) == (503, "application/problem+json")
     assert response.json["services"] == {**dict.fromkeys(SERVICES, "ok"), "cart-service": "away"}
     assert "127.0.0.1" not in response.text
+
+
+def test_it_is_ready_as_long_as_some_service_is(client, network):
+    network.on("GET", "/health/ready", answer=lambda request: (200 if ":5004" in request.url else 503, {}))
+
+    response = client.get("/health/ready")
+
+    assert (response.status_code, response.json["status"]) == (200, "degraded")
+    assert response.json["services"] == {**dict.fromkeys(SERVICES, "away"), "cart-service": "ok"}
+
+
+def test_without_any_service_it_is_not_ready(client, network):
+    network.on("GET", "/health/ready", {}, 503)
+
+    assert client.get("/health/ready").status_code == 503
+
+
+class TestSeveralInstances:
+    @pytest.fixture
+    def settings(self):
+        urls = {"SECRET_KEY": "x", "CART_SERVICE_URL": "http://a:1,http://b:1"}
+        return import_module("settings").Settings.from_env(urls)
+
+    def test_one_that_is_away_degrades_the_service_and_no_more(self, client, network):
+        network.on("GET", "/health/ready", answer=lambda request: (503 if "//a:1" in request.url else 200, {}))
+
+        response = client.get("/health")
+
+        assert (response.status_code, response.json["status"]) == (200, "degraded")
+        assert response.json["services"]["cart-service"] == "ok"
+
+
+def test_it_says_how_long_each_took(client, network):
+    network.on("GET", "/health/ready", answer=lambda request: (503 if ":5004" in request.url else 200, {}))
+
+    milliseconds = client.get("/health").json["milliseconds"]
+
+    assert milliseconds.pop("cart-service") is None
+    assert all(each > 0 for each in milliseconds.values())
 
 
 def test_a_service_that_is_not_ready_counts_as_away(client, network):

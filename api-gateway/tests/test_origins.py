@@ -15,7 +15,8 @@ def test_the_shops_pages_may_read_answers_and_some_of_their_headers(client):
 
     assert headers.getlist("Access-Control-Allow-Origin") == [SHOP]
     assert set(headers["Access-Control-Expose-Headers"].split(", ")) == {
-        *("X-Total-Count", "Link", "X-Request-ID", "Retry-After", "Location", "Idempotent-Replayed")
+        *("X-Total-Count", "Link", "X-Request-ID", "Location", "Idempotent-Replayed"),
+        *("Retry-After", "RateLimit", "RateLimit-Policy"),
     }
     assert "Access-Control-Allow-Credentials" not in headers
 

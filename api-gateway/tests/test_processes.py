@@ -11,10 +11,6 @@ pytestmark = pytest.mark.processes
 
 MEGABYTE = 1024 * 1024
 EVERYWHERE = pytest.mark.parametrize("one_gateway", ["gevent", "development"], indirect=True)
-HANDSHAKE = (
-    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: shop\r\n"
-    b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 @pytest.fixture(scope="module", params=["gevent"])
@@ -39,16 +35,6 @@ def _ask(connection: HTTPConnection, method: str, target: str, *rest, **more):
     connection.request(method, target, *rest, **more)
     answer = connection.getresponse()
     return answer, answer.read()
-
-
-def _open_socket(gateway):
-    """A WebSocket on which the service has said its first word."""
-    client = gateway.socket()
-    client.sendall(HANDSHAKE)
-    received = b""
-    while not received.endswith(b"welcome"):
-        received += client.recv(65536)
-    return client, received
 
 
 def _receive_exactly(client, length):
@@ -229,73 +215,13 @@ def test_a_service_that_does_not_even_accept_connections_is_a_504(start, upstrea
 
 
 @pytest.mark.parametrize("server", ["gevent", "development"])
-def test_a_service_that_is_away_is_a_502_for_requests_and_sockets(start, upstream, server):
+def test_a_service_that_is_away_is_a_502(start, upstream, server):
     with start(server, SUPPORT_SERVICE_URL="http://127.0.0.1:9") as gateway:
         connection = gateway.connect()
         answer, body = _ask(connection, "GET", "/tickets")
         connection.close()
-        with gateway.socket() as client:
-            client.sendall(HANDSHAKE)
-            refusal = client.recv(65536)
 
     assert (answer.status, json.loads(body)["error"]) == (502, "The customer support service is not available.")
-    assert refusal.startswith(b"HTTP/1.1 502 ")
-
-
-@pytest.mark.parametrize("server", ["gevent", "threads", "development"])
-def test_a_websocket_passes_bytes_both_ways_untouched(start, upstream, server):
-    with start(server) as gateway:
-        client, opening = _open_socket(gateway)
-        with client:
-            client.sendall(bytes(range(256)) * 1000)
-            echoed = _receive_exactly(client, 256_000)
-
-        assert opening.startswith(b"HTTP/1.1 101 ")
-        assert b"upgrade: websocket" in opening.lower()
-        assert b"X-Request-ID: " in opening
-        assert echoed == bytes(range(256)) * 1000
-        assert upstream.hung_up.wait(5)
-
-
-def test_an_open_websocket_leaves_requests_alone(gateway, connection):
-    client, _ = _open_socket(gateway)
-    with client:
-        assert _ask(connection, "GET", "/cart")[0].status == 200
-
-
-@EVERYWHERE
-def test_asking_for_a_websocket_does_not_open_a_way_around_the_gateway(connection):
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
-
-    answer, _ = _ask(connection, "GET", "/socket.io/?EIO=4&transport=polling", headers=upgrade)
-    next_answer, _ = _ask(connection, "GET", "/internal/secrets")
-
-    assert (answer.status, next_answer.status) == (200, 404)
-
-
-def test_open_sockets_are_counted(start, upstream):
-    with start(MAX_SOCKETS=1) as gateway:
-        client, _ = _open_socket(gateway)
-        with client, gateway.socket() as other:
-            other.sendall(HANDSHAKE)
-            refused = other.recv(65536)
-        for _ in range(100):
-            with gateway.socket() as later:
-                later.sendall(HANDSHAKE)
-                if (answer := later.recv(65536)).startswith(b"HTTP/1.1 101 "):
-                    break
-            time.sleep(0.02)
-
-    assert refused.startswith(b"HTTP/1.1 503 ")
-    assert answer.startswith(b"HTTP/1.1 101 ")
-
-
-def test_open_sockets_do_not_hold_up_a_stop(start, upstream):
-    with start() as gateway:
-        client, _ = _open_socket(gateway)
-        with client:
-            assert gateway.seconds_to_stop() < 4
-            assert client.recv(65536) == b""
 
 
 def test_a_request_in_flight_is_finished_before_a_stop(start, upstream):

@@ -1,0 +1,186 @@
+"""Token buckets: so many requests at once, and so many a second in the long run."""
+
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from threading import BoundedSemaphore, Lock
+from typing import NamedTuple, Self, TypeVar
+
+logger = logging.getLogger(__name__)
+
+MAX_BUCKETS = 100_000
+ROUNDING = 0.001  # of a token, given away so that none is lost to it
+REDIS_SECONDS = 0.25
+REDIS_CONNECTIONS = 16
+BUSY_SECONDS = 0.5
+PAUSE_SECONDS = 5.0
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour) burst ([1-9][0-9]{0,8})")
+
+Answer = TypeVar("Answer")
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What runs into a bucket, and how much of it fits."""
+
+    per_second: float
+    burst: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read `20/second burst 100`; it may be a minute or an hour too, or `off` for none at all.
+
+        :raise ValueError: anything else.
+        """
+        if text == "off":
+            return None
+        found = _RATE.fullmatch(text)
+        if found is None:
+            raise ValueError("a rate looks like 20/second burst 100, or is off")
+        count, unit, burst = found.groups()
+        return cls(int(count) / _SECONDS[unit], int(burst))
+
+
+class Bucket(NamedTuple):
+    """Whose bucket it is under which policy, and how it fills."""
+
+    policy: str
+    who: str
+    rate: Rate
+
+    @property
+    def key(self) -> str:
+        return f"{self.policy}:{self.who}"
+
+
+class Taken(NamedTuple):
+    """Whether a token was there in every bucket, and what is in each now."""
+
+    allowed: bool
+    left: list[float]
+
+
+class LocalBuckets:
+    """The buckets of this process. Full ones are forgotten, and at the bound those that were used longest ago."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        # One number is a whole bucket: the time at which it will be full again.
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def take(self, buckets: Sequence[Bucket]) -> Taken:
+        """Take one token out of each of these buckets, or none out of any."""
+        now = self._clock()
+        keys = [each.key for each in buckets]
+        with self._lock:
+            waits = [max(self._full_at.get(key, now) - now, 0.0) for key in keys]  # until they are full
+            left = [
+                rate.burst - wait * rate.per_second + ROUNDING
+                for (_, _, rate), wait in zip(buckets, waits, strict=True)
+            ]
+            if min(left) < 1:
+                return Taken(False, left)
+            for key, wait, (_, _, rate) in zip(keys, waits, buckets, strict=True):
+                self._full_at[key] = now + wait + 1 / rate.per_second
+                self._full_at.move_to_end(key)
+            self._forget(now)
+        return Taken(True, [each - 1 for each in left])
+
+    def _forget(self, now: float) -> None:
+        while len(self._full_at) > MAX_BUCKETS or next(iter(self._full_at.values()), inf) <= now:
+            self._full_at.popitem(last=False)
+
+
+class RedisBuckets:
+    """The buckets that all processes share, by the clock of Redis; while it is away, those of this process.
+
+    :param url: as redis-py reads it: `redis://…`, `rediss://…`, `unix://…`.
+    :raise ValueError: the URL makes no sense.
+    """
+
+    def __init__(self, url: str, prefix: str = "limit:", clock: Clock = time.monotonic) -> None:
+        import redis  # only where it is used, for it takes 8 MB
+
+        self._prefix = prefix
+        self._instead = LocalBuckets(clock)
+        self._redis = Helper("Redis", "every process counts for itself", (redis.RedisError,), clock)
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            protocol=2,  # under 3 it no longer notices that Redis has closed a connection
+        )
+        self._script = client.register_script((Path(__file__).parent / "buckets.lua").read_text())
+        self._connections = BoundedSemaphore(REDIS_CONNECTIONS)
+
+    def take(self, buckets: Sequence[Bucket]) -> Taken:
+        """Take one token out of each of these buckets, or none out of any."""
+        keys = [self._prefix + each.key for each in buckets]
+        rates = [number for each in buckets for number in (each.rate.per_second, each.rate.burst + ROUNDING)]
+        # Who waits here learns at once that another had no answer; in redis-py's pool all would find out in turn.
+        if not self._connections.acquire(timeout=BUSY_SECONDS):
+            return self._instead.take(buckets)
+        try:
+            allowed, *left = self._redis.ask(lambda: self._script(keys, rates))
+        except Away:
+            return self._instead.take(buckets)
+        finally:
+            self._connections.release()
+        return Taken(bool(allowed), [float(each) for each in left])
+
+
+class Away(Exception):
+    """Whoever could have helped is away."""
+
+
+class Helper:
+    """Somebody we can do without: while away, one request in `PAUSE_SECONDS` asks again, and no other has to wait.
+
+    :param meanwhile: what happens then, for the log.
+    :param errors: how it shows.
+    """
+
+    def __init__(self, name: str, meanwhile: str, errors: tuple[type[Exception], ...], clock: Clock) -> None:
+        self._name = name
+        self._meanwhile = meanwhile
+        self._errors = errors
+        self._clock = clock
+        self._is_away = False
+        self._ask_again = 0.0
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """:raise Away: no answer, now or a moment ago."""
+        if self._is_away:
+            if self._clock() < self._ask_again:
+                raise Away
+            self._ask_again = self._clock() + PAUSE_SECONDS  # nobody else asks until we know
+        try:
+            answer = question()
+        except self._errors as error:
+            self._goes(error)
+            raise Away from error
+        self._comes()
+        return answer
+
+    def _goes(self, error: Exception) -> None:
+        self._ask_again = self._clock() + PAUSE_SECONDS
+        if not self._is_away:
+            self._is_away = True
+            logger.warning("%s is away, so %s (%s: %s)", self._name, self._meanwhile, type(error).__name__, error)
+
+    def _comes(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            logger.warning("%s is back", self._name)

@@ -1,0 +1,46 @@
+"""What Prometheus is told of the gateway, beyond what every service tells of itself."""
+
+from collections.abc import Iterable, Iterator, Sized
+
+from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from upstreams import Service
+
+
+class Measures:
+    """Counters, to be counted up where it happens."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.retries = Counter("gateway_retries_total", "Requests sent a second time.", ("service",), registry=registry)
+        self.upstream_errors = Counter(
+            "gateway_upstream_errors_total",
+            "Requests a service did not answer.",
+            ("service", "kind"),
+            registry=registry,
+        )
+        self.limit_decisions = Counter(
+            "gateway_rate_limit_decisions_total", "Requests counted.", ("policy", "decision"), registry=registry
+        )
+
+
+class Gauges(Collector):
+    """What is the case at the moment, looked up when Prometheus asks."""
+
+    def __init__(self, services: Iterable[Service], open_sockets: Sized) -> None:
+        self._upstreams = [(service.name, each) for service in services for each in service.upstreams]
+        self._open_sockets = open_sockets
+
+    def collect(self) -> Iterator[Metric]:
+        in_flight = GaugeMetricFamily(
+            "gateway_requests_in_flight", "Requests an upstream has not answered to the end.", labels=("service", "url")
+        )
+        breaker = GaugeMetricFamily(
+            "gateway_breaker_state", "0 closed, 1 half-open, 2 open.", labels=("service", "url")
+        )
+        for service, upstream in self._upstreams:
+            in_flight.add_metric((service, upstream.url), upstream.in_flight)
+            breaker.add_metric((service, upstream.url), upstream.state)
+        yield from (in_flight, breaker)
+        yield GaugeMetricFamily("gateway_open_sockets", "WebSockets.", len(self._open_sockets))

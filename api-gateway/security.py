@@ -1,0 +1,33 @@
+"""What browsers are told to refuse."""
+
+from collections.abc import Iterable
+
+from flask import Flask, Response, request
+
+# Answers are data: nothing in them is to be run, framed or guessed at. Who serves pages says himself what they need.
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+_BY_SCHEME = {
+    "http": [(name.lower(), name, text) for name, text in _ALWAYS.items()],
+    "https": [
+        (name.lower(), name, text)
+        for name, text in {**_ALWAYS, "Strict-Transport-Security": "max-age=31536000; includeSubDomains"}.items()
+    ],
+}
+
+
+def init_app(app: Flask) -> None:
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers.extend(hardening(request.scheme, response.headers))
+        return response
+
+
+def hardening(scheme: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What is to be said beside these headers."""
+    said = {name.lower() for name, _ in headers}
+    return [(name, text) for lower, name, text in _BY_SCHEME[scheme] if lower not in said]

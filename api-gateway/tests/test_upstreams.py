@@ -1,0 +1,211 @@
+from importlib import import_module
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shopkit.errors import Unavailable
+
+upstreams = import_module("upstreams")
+CLOSED, HALF_OPEN, OPEN = upstreams.State
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def upstream(clock):
+    return upstreams.Upstream("http://a", 100, clock)
+
+
+def _fail(upstream, times=upstreams.FAILURES):
+    for _ in range(times):
+        place = upstream.take()
+        place.failed()
+        place.leave()
+
+
+def _succeed(upstream, times=1):
+    for _ in range(times):
+        place = upstream.take()
+        place.succeeded()
+        place.leave()
+
+
+def test_no_more_requests_are_in_flight_than_may_be(upstream):
+    places = [upstream.take() for _ in range(100)]
+
+    assert not upstream.has_room
+    places.pop().leave()
+    assert upstream.has_room
+
+
+def test_failures_in_a_row_open_the_breaker(upstream):
+    _fail(upstream, upstreams.FAILURES - 1)
+    assert upstream.state is CLOSED
+
+    _fail(upstream, 1)
+
+    assert upstream.state is OPEN
+    assert not upstream.has_room
+
+
+def test_a_success_between_failures_keeps_it_closed(upstream):
+    for _ in range(10):
+        _fail(upstream, upstreams.FAILURES - 1)
+        _succeed(upstream)
+
+    assert upstream.state is CLOSED
+
+
+def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
+    _fail(upstream)
+
+    clock.now += upstreams.REST_SECONDS
+    assert upstream.state is HALF_OPEN
+    upstream.take()
+
+    assert not upstream.has_room
+
+
+def test_with_each_success_one_more_may_try_until_all_may(upstream, clock):
+    _fail(upstream)
+    clock.now += upstreams.REST_SECONDS
+
+    ceilings = []
+    while upstream.state is not CLOSED:
+        ceilings.append(upstream.ceiling)
+        _succeed(upstream)
+
+    assert ceilings == list(range(1, upstreams.TRUSTED_AGAIN))
+    assert upstream.ceiling == 100
+
+
+def test_a_failure_on_the_way_back_means_twice_the_rest_but_not_for_ever(upstream, clock):
+    _fail(upstream)
+    rests = []
+    for _ in range(6):
+        begin = clock.now
+        while upstream.state is OPEN:
+            clock.now += 0.5
+        rests.append(clock.now - begin)
+        _succeed(upstream)
+        _fail(upstream, 1)
+
+    assert rests == [1, 2, 4, 8, 10, 10]
+
+
+def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
+    for _ in range(3):
+        _fail(upstream)
+        clock.now += upstreams.LONGEST_REST_SECONDS
+    _succeed(upstream, upstreams.TRUSTED_AGAIN)
+
+    _fail(upstream)
+    clock.now += upstreams.REST_SECONDS
+
+    assert upstream.state is HALF_OPEN
+
+
+def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
+    success, failure = upstream.take(), upstream.take()
+    _fail(upstream)
+    clock.now += upstreams.REST_SECONDS
+
+    assert upstream.in_flight == 0
+    success.succeeded()
+    failure.failed()
+    failure.leave()
+
+    assert (upstream.state, upstream.ceiling, upstream.in_flight) == (HALF_OPEN, 1, 0)
+
+
+@given(st.lists(st.sampled_from(["take", "succeed", "fail", "leave", "wait"]), max_size=300))
+def test_whatever_happens_it_comes_back_once_it_is_well(events):
+    clock = Clock()
+    upstream = upstreams.Upstream("http://a", 10, clock)
+    places = []
+    for event in events:
+        if event == "wait":
+            clock.now += 3
+        elif event == "take" and upstream.has_room:
+            places.append(upstream.take())
+        elif event != "take" and places:
+            place = places.pop(0)
+            {"succeed": place.succeeded, "fail": place.failed, "leave": place.leave}[event]()
+            place.leave()
+        assert 0 <= upstream.in_flight <= 10
+
+    for place in places:
+        place.leave()
+    clock.now += upstreams.LONGEST_REST_SECONDS
+    _succeed(upstream, upstreams.TRUSTED_AGAIN)
+
+    assert (upstream.state, upstream.in_flight) == (CLOSED, 0)
+
+
+class TestSeveral:
+    @pytest.fixture
+    def service(self, clock):
+        return upstreams.Service(
+            "cart-service", [upstreams.Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")]
+        )
+
+    def test_the_one_with_the_fewest_requests_in_flight_is_asked(self, service):
+        places = [service.take() for _ in range(300)]
+
+        assert [each.in_flight for each in service.upstreams] == [100, 100, 100]
+        for place in places:
+            if place.url == "http://b":
+                place.leave()
+        assert service.take().url == "http://b"
+
+    def test_among_equals_it_is_not_always_the_same(self, service):
+        assert len({_taken_and_left(service) for _ in range(100)}) == 3
+
+    def test_the_named_one_is_asked_as_long_as_it_can_be(self, service):
+        named = service.upstreams[2]
+        for _ in range(50):
+            assert service.take(named.name).url == named.url
+
+        _fail(named)
+
+        assert service.take(named.name).url != named.url
+
+    def test_a_second_try_goes_elsewhere(self, service):
+        first = service.take()
+
+        for _ in range(20):
+            second = service.take(but=first)
+            assert second.url != first.url
+            second.leave()
+
+    def test_who_fails_gets_nothing_until_it_has_rested(self, service, clock):
+        _fail(service.upstreams[0])
+        assert {service.take().url for _ in range(50)} == {"http://b", "http://c"}
+
+        clock.now += upstreams.REST_SECONDS
+
+        assert [service.take().url for _ in range(10)].count("http://a") == 1
+
+    def test_when_nobody_has_room_it_is_said_at_once(self, service):
+        for each in service.upstreams:
+            _fail(each)
+
+        with pytest.raises(Unavailable, match="The cart service is not available at the moment"):
+            service.take()
+
+
+def _taken_and_left(service):
+    place = service.take()
+    place.leave()
+    return place.url

@@ -1,0 +1,154 @@
+"""Where a service is: one address or several, which of them is asked next, and which is left alone for a while."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from hashlib import sha256
+
+from shopkit.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+FAILURES = 5  # in a row, until an upstream is left alone
+REST_SECONDS = 1.0  # for how long at first; twice as long each time it fails again
+LONGEST_REST_SECONDS = 10.0
+TRUSTED_AGAIN = 32  # requests at once
+
+
+class State(IntEnum):
+    """Of a circuit breaker (Nygard, Release It!)."""
+
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+class Upstream:
+    """One address of a service, and how many requests it may have at once.
+
+    This number is the whole circuit breaker. Closed, it is the bound on what may wait for somebody who hangs. Failures
+    in a row open the breaker: none. After a rest it is half-open: one, and one more with each success, as in TCP's slow
+    start, so that somebody who has just come back is not run over. A failure on this way, and it rests again.
+    """
+
+    def __init__(self, url: str, max_in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.url = url
+        self.name = sha256(url.encode()).hexdigest()[:8]
+        self._max_in_flight = max_in_flight
+        self._clock = clock
+        self._places: set[Place] = set()
+        self._ramp: int | None = None  # as long as the breaker is not closed: how many requests at once
+        self._failures = 0
+        self._rest = REST_SECONDS
+        self._rests_until = 0.0
+
+    @property
+    def state(self) -> State:
+        if self._ramp is None:
+            return State.CLOSED
+        return State.HALF_OPEN if self.ceiling else State.OPEN
+
+    @property
+    def ceiling(self) -> int:
+        """How many requests may be in flight."""
+        if self._ramp is None:
+            return self._max_in_flight
+        return self._ramp or int(self._clock() >= self._rests_until)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._places)
+
+    @property
+    def has_room(self) -> bool:
+        return self.in_flight < self.ceiling
+
+    def take(self) -> "Place":
+        if self._ramp is not None:
+            self._ramp = self.ceiling
+        place = Place(self)
+        self._places.add(place)
+        return place
+
+    def leave(self, place: "Place") -> None:
+        self._places.discard(place)
+
+    def succeeded(self, place: "Place") -> None:
+        if place not in self._places:
+            return
+        self._failures = 0
+        if self._ramp is not None:
+            self._ramp += 1
+            if self._ramp >= min(TRUSTED_AGAIN, self._max_in_flight):
+                logger.warning("%s is well again", self.url)
+                self._ramp, self._rest = None, REST_SECONDS
+
+    def failed(self, place: "Place") -> None:
+        if place not in self._places:
+            return
+        self._failures += 1
+        if self._failures >= FAILURES or self._ramp is not None:
+            logger.warning("%s fails and is left alone for %g seconds", self.url, self._rest)
+            # What is still under way neither counts any more nor has a say: it is news from before.
+            self._places.clear()
+            self._ramp, self._failures = 0, 0
+            self._rests_until = self._clock() + self._rest
+            self._rest = min(2 * self._rest, LONGEST_REST_SECONDS)
+
+
+class Place:
+    """The place of one request at an upstream, from its start until the last byte of the answer."""
+
+    __slots__ = ("_upstream",)
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    @property
+    def url(self) -> str:
+        return self._upstream.url
+
+    @property
+    def name(self) -> str:
+        return self._upstream.name
+
+    def succeeded(self) -> None:
+        self._upstream.succeeded(self)
+
+    def failed(self) -> None:
+        self._upstream.failed(self)
+
+    def leave(self) -> None:
+        self._upstream.leave(self)
+
+
+class Service:
+    """All addresses of a service."""
+
+    def __init__(self, name: str, upstreams: Sequence[Upstream]) -> None:
+        self.name = name
+        self.upstreams = upstreams
+
+    def take(self, instance: str = "", but: Place | None = None) -> Place:
+        """A place where the fewest requests are in flight.
+
+        :param instance: the name of the upstream to ask if it can be asked.
+        :param but: where not to go again if there is another way.
+        :raise Unavailable: all are left alone, or have as many requests as they may.
+        """
+        free = [each for each in self.upstreams if each.has_room]
+        if not free:
+            raise Unavailable(f"The {in_words(self.name)} is not available at the moment; try again.")
+        if len(free) == 1:
+            return free[0].take()
+        avoided = but.url if but else ""
+        return min(
+            free,
+            key=lambda each: (each.name != instance, each.url == avoided, each.in_flight, random.random()),  # noqa: S311
+        ).take()
+
+
+def in_words(service: str) -> str:
+    return service.replace("-", " ")
