@@ -5,8 +5,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$ROOT"
 # What one terminal has set for one program must not reach all seven.
 unset PORT HOST DATABASE_URI
-# A WebSocket through the gateway takes two open files there.
-ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || true
 
 # shellcheck disable=SC2034  # used by those who source this
 SERVICES=(auth-service profile-service product-service cart-service order-service customer-support-service)

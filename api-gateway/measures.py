@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from routing import SERVICES
 from upstreams import Service
 
 
@@ -20,6 +21,8 @@ class Measures:
             ("service", "kind"),
             registry=registry,
         )
+        for service in SERVICES:
+            self.retries.labels(service)  # so that it is told from the beginning, as 0
         self.limit_decisions = Counter(
             "gateway_rate_limit_decisions_total", "Requests counted.", ("policy", "decision"), registry=registry
         )
