@@ -17,7 +17,7 @@ import orjson
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from routing import find
-from shopkit.errors import PROBLEM_JSON, NotFound, Problem, ShopError
+from shopkit.errors import PROBLEM_JSON, NotFound, Problem, ShopError, UpstreamFailed
 from shopkit.http_client import ServiceClient
 
 SECONDS = 2.0
@@ -82,7 +82,7 @@ _BEARER = {
 }
 _SCHEMA = re.compile(rb'"#/components/schemas/([\w.-]+)"')
 
-# Swagger UI styles by script, which needs no permission; its icons are in data:, the pictures it was answered in blob:.
+# Swagger UI sets styles by script, which needs no permission; its icons are data: URLs, pictures in answers blob: URLs.
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -140,12 +140,12 @@ def blueprint(fetch: Mapping[str, Fetch], clock: Callable[[], float] = time.mono
 def ask_any(instances: Sequence[ServiceClient]) -> dict[str, Any]:
     """The document of a service, from the first of its instances that answers.
 
-    :raise ShopError: none does.
+    :raise UpstreamFailed: none does.
     """
-    for client in instances[:-1]:
+    for client in instances:
         with suppress(ShopError):
             return client.call("GET", "/openapi.json", seconds=SECONDS)  # type: ignore[no-any-return]
-    return instances[-1].call("GET", "/openapi.json", seconds=SECONDS)  # type: ignore[no-any-return]
+    raise UpstreamFailed("No instance describes itself.")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class _Document:
         self._lock = Lock()
 
     def json(self) -> bytes:
-        # Who comes while another one asks the services takes what is there, and waits only for the very first.
+        # While one request asks the services, others get the document as it was; only the very first is waited for.
         if self._lock.acquire(blocking=not self._json):
             try:
                 self._refresh(self._clock())
@@ -318,7 +318,7 @@ def _renamed(text: bytes, names: Mapping[str, str]) -> orjson.Fragment:
 
 
 def _dumps(value: object) -> bytes:
-    return orjson.dumps(value, default=float)  # a Decimal, of who reads the services' JSON
+    return orjson.dumps(value, default=float)  # `ServiceClient` reads some numbers as Decimal
 
 
 def _digest(file: Path) -> str:

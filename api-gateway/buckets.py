@@ -14,7 +14,7 @@ from typing import NamedTuple, Self, TypeVar
 logger = logging.getLogger(__name__)
 
 MAX_BUCKETS = 100_000
-ROUNDING = 0.001  # of a token, given away so that none is lost to it
+ROUNDING = 0.001  # of a token: added, so that rounding never costs a whole one
 REDIS_SECONDS = 0.25
 REDIS_CONNECTIONS = 16
 BUSY_SECONDS = 0.5
@@ -129,7 +129,7 @@ class RedisBuckets:
         """Take one token out of each of these buckets, or none out of any."""
         keys = [self._prefix + each.key for each in buckets]
         rates = [number for each in buckets for number in (each.rate.per_second, each.rate.burst + ROUNDING)]
-        # Who waits here learns at once that another had no answer; in redis-py's pool all would find out in turn.
+        # Who waits here learns at once that Redis hangs; in redis-py's pool each would wait for a time-out of its own.
         if not self._connections.acquire(timeout=BUSY_SECONDS):
             return self._instead.take(buckets)
         try:
@@ -146,7 +146,7 @@ class Away(Exception):
 
 
 class Helper:
-    """Somebody we can do without: while away, one request in `PAUSE_SECONDS` asks again, and no other has to wait.
+    """Something we can do without. While it is away, one request in `PAUSE_SECONDS` tries it; no other has to wait.
 
     :param meanwhile: what happens then, for the log.
     :param errors: how it shows.

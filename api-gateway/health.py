@@ -39,7 +39,7 @@ def blueprint(services: Clients) -> Blueprint:
 
     @about.get("/health/ready")
     def ready() -> dict[str, object]:
-        """For who sends requests here: with some services the shop still does something, with none it is no use."""
+        """For load balancers: with some of the services the shop is still of use, with none it is not."""
         states = ask_all(services)
         if not any(state.ok for state in states.values()):
             raise Unavailable("Not ready: no service is.", **_in_json(states))
@@ -57,7 +57,7 @@ def blueprint(services: Clients) -> Blueprint:
 
 
 def keep_metrics_inside() -> None:
-    """Metrics are for the machines around us: not for who comes from afar or through another proxy."""
+    """Metrics are for machines in our own network: not for public addresses, nor for who comes through a proxy."""
     nearby = ip_address(request.remote_addr or "::1").is_private and "X-Forwarded-For" not in request.headers
     if request.endpoint == "metrics" and not nearby:
         raise NotFound("There is nothing here.")

@@ -54,7 +54,7 @@ class Rates:
 
 
 def ask_auth(auth: Service, adapter: BaseAdapter | None = None) -> WhoIs:
-    """Ask the auth service, which must be quick about it; that it is not is no reason to leave it alone."""
+    """A way to ask the auth service. It has little time to answer; if that is not enough, its breaker does not mind."""
     clients = {each.url: ServiceClient(auth.name, each.url, adapter) for each in auth.upstreams}
 
     def who_is(token: str) -> str | None:
@@ -103,8 +103,8 @@ class Limits:
             return self._charge([Bucket(REQUESTS, f"user {user}" if user else _address(request), self._rates.requests)])
 
     def _admit_sign_in(self, request: Request, name: str) -> dict[str, str]:
-        # Not by account alone: somebody who tries passwords from elsewhere would lock its owner out. A name and an
-        # e-mail address may be the same account's, which only the auth service knows; that makes it twice the rate.
+        # Not by account alone: somebody who tries passwords from elsewhere would lock its owner out. Only the auth
+        # service knows which name and e-mail address are one account; who uses both has twice the rate.
         address = _address(request)
         limits = [
             (SIGN_IN, f"{address} {_account(request, name)}", self._rates.sign_in),
@@ -115,7 +115,7 @@ class Limits:
 
     def _charge(self, buckets: list[Bucket]) -> dict[str, str]:
         allowed, left = self._buckets.take(buckets)
-        # The one that is nearest to being empty; of two empty ones that which stays so for longer.
+        # The one nearest to being empty; of two empty ones the one that has its next token later.
         tokens, bucket = min(
             zip(left, buckets, strict=True), key=lambda each: (floor(each[0]), -_seconds_to_next(*each))
         )
@@ -146,7 +146,7 @@ def _too_many(bucket: Bucket, seconds: int, fields: dict[str, str]) -> TooManyRe
 
 
 class _Callers:
-    """Whose tokens these are, to count by and for nothing else: what the auth service said may be a minute old."""
+    """Whose tokens these are, as the auth service said up to a minute ago: to count by, and for nothing else."""
 
     def __init__(self, who_is: WhoIs, clock: Clock) -> None:
         self._who_is = who_is
@@ -159,10 +159,10 @@ class _Callers:
 
     @contextmanager
     def recall(self, token: str | None) -> Iterator[str | None]:
-        """Whose token this is, as far as it is known; only when that is paid for, the auth service is asked.
+        """Whose token this is, if that is known. If not, the auth service is asked, but only after the `with` block.
 
-        So tokens that somebody makes up are paid for by the address that they come from. Of several requests with
-        the same new token one asks and the others wait for it.
+        By then the request has been charged to its address, or refused: who makes up tokens pays for the asking.
+        Of several requests with the same new token one asks and the others wait for it.
         """
         if token is None:
             yield None
@@ -189,7 +189,7 @@ class _Callers:
         return False
 
     def _user(self, digest: bytes) -> str | None:
-        """The user, though it be long ago that the token was looked at: until it is known to be wrong, it was right."""
+        """The user as last known, however long ago: a token that was valid counts until the auth service denies it."""
         user, _ = self._known.get(digest, (None, 0.0))
         return user
 
@@ -216,20 +216,20 @@ def _address(request: Request) -> str:
 
 @lru_cache(1000)
 def _network(address: str) -> str:
-    """The address to count by. One connection usually has 2^64 of IPv6."""
+    """The address to count by; of IPv6 the /64, for one customer usually has all of it."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return address[:64]  # a proxy said so
+        return address[:64]  # not an address: a trusted proxy wrote it
     if not isinstance(parsed, IPv6Address):
         return address
     return str(parsed.ipv4_mapped or IPv6Network((parsed.packed, 64), strict=False))
 
 
 def _account(request: Request, name: str) -> str:
-    """Whom somebody wants to be, of one length and not to be read back.
+    """The account that somebody tries to sign in to, as a digest.
 
-    All that names nobody is one account: else one could try without end by hiding the name from us.
+    Whatever names none counts as one and the same, or hiding the name from us would be a way around the limit.
     """
     who = _named_in_body(request, name) if name else _token(request)
     return sha256((who or "").encode(errors="replace")).hexdigest()[:32]

@@ -5,8 +5,10 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
+from math import ceil
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -31,20 +33,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CHUNK = 64 * 1024
+HELD_BACK = 1024 * 1024  # as much as services take of JSON
 
 # RFC 9110, section 7.6.1: these belong to one connection and are not passed on.
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"}
     | {"trailer", "transfer-encoding", "upgrade"}
 )
-# In requests we say these ourselves, or the server we run on has dealt with them already (`Expect`),
+# Not taken over from a client's request: we say these ourselves, or our server has dealt with them (`Expect`).
 OURS_TO_SAY = HOP_BY_HOP | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
-# and in answers these.
+# Not taken over from a service's answer.
 OURS_TO_ANSWER = HOP_BY_HOP | {"date", "server", "x-request-id"}
-# Nothing happens twice if one of these is sent twice (RFC 9110, section 9.2.2).
+# Sent twice, these do no more than sent once (RFC 9110, section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
-# Of requests and urllib3: the tests' networks raise the former.
+# The adapter raises urllib3's errors, the networks of tests those of requests.
 TRANSPORT_ERRORS = (requests.RequestException, HTTPError)
 NOTHING_WAS_SENT = (NewConnectionError, ConnectTimeoutError, requests.ConnectTimeout)
 TOO_SLOW = (ConnectTimeoutError, ReadTimeoutError, requests.Timeout)
@@ -94,7 +97,7 @@ class Proxy:
 
     def __init__(self, settings: Settings, measures: Measures, adapter: BaseAdapter | None) -> None:
         self.services = {
-            name: Service(name, [Upstream(url, int(settings.max_in_flight[name])) for url in urls])
+            name: Service(name, [Upstream(url, ceil(settings.max_in_flight[name])) for url in urls])
             for name, urls in settings.upstream_urls.items()
         }
         self._timeouts = {
@@ -164,8 +167,7 @@ class Proxy:
         try:
             return answer.raw.read()
         except HTTPError as error:
-            answer.place.failed()
-            raise self._problem(answer.service, error) from error
+            raise self._broke_off(answer, error) from error
         finally:
             answer.close()
 
@@ -173,10 +175,13 @@ class Proxy:
         try:
             return answer.raw.read1(CHUNK)
         except HTTPError as error:
-            answer.place.failed()
-            problem = self._problem(answer.service, error)
+            problem = self._broke_off(answer, error)
             logger.error("%s It had begun to answer.", problem.message, exc_info=error)
             raise HangUp from None  # the status is out; only so does the client notice that something is missing
+
+    def _broke_off(self, answer: Answer, error: Exception) -> ShopError:
+        answer.place.failed()
+        return self._problem(answer.service, error)
 
     def _problem(self, service: str, error: Exception) -> ShopError:
         """Say what went wrong, but not where the service is."""
@@ -191,15 +196,11 @@ class _Arriving:
     """The body of an answer, as it arrives. Unlike a generator it is closed, too, if it has never begun."""
 
     def __init__(self, proxy: Proxy, answer: Answer) -> None:
-        self._proxy = proxy
-        self._answer = answer
+        self._chunks = iter(partial(proxy.next_chunk, answer), b"")
+        self.close = answer.close
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self._proxy.next_chunk(self._answer):
-            yield chunk
-
-    def close(self) -> None:
-        self._answer.close()
+        return self._chunks
 
 
 def _phrase(status: int) -> str:
@@ -259,14 +260,30 @@ def _passed_on(headers: Iterable[tuple[str, str]], not_these: AbstractSet[str], 
 
 
 def _body(request: Request) -> Any:
-    """The body of a request: short ones whole, so that they can be sent again, long ones as they arrive."""
+    """The body of a request: short ones whole, so that they can be sent again, very long ones as they arrive."""
     if not request.environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in request.environ:
         return None
     length = request.content_length
     if length is not None and length <= CHUNK:
         return request.get_data()
     stream = request.stream  # refuses what says that it is longer than it may be
-    return _chunks(stream if length is None else LimitedStream(request.environ["wsgi.input"], length))
+    body = _held_back(_chunks(stream if length is None else LimitedStream(request.environ["wsgi.input"], length)))
+    next(body)
+    return body
+
+
+def _held_back(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Wait for so much of a body before a service is asked: who sends it slowly must not hold one of its few threads.
+
+    That happens when this is first advanced; the first item is empty, and not part of the body.
+    """
+    with SpooledTemporaryFile(max_size=CHUNK) as file:
+        while file.tell() < HELD_BACK and (chunk := next(chunks, b"")):
+            file.write(chunk)
+        file.seek(0)
+        yield b""
+        yield from iter(partial(file.read, CHUNK), b"")
+    yield from chunks
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:

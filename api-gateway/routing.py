@@ -44,7 +44,7 @@ class Route:
 def find(target: str) -> Route | None:
     """Find the way for a request's target, just as it was sent.
 
-    The decision falls on the decoded segments; what a service might read in another way than we do leads nowhere.
+    The decoded segments decide; what a service might read in another way than we do leads nowhere.
     """
     if "#" in target:  # no part of a target; servers disagree on what to make of it
         return None

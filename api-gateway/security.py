@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from flask import Flask, Response, request
 
-# Answers are data: nothing in them is to be run, framed or guessed at. Who serves pages says himself what they need.
+# Answers are data: nothing in them is to be run, framed or guessed at. Pages say themselves what they need.
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -12,11 +12,8 @@ _ALWAYS = {
     "Referrer-Policy": "no-referrer",
 }
 _BY_SCHEME = {
-    "http": [(name.lower(), name, text) for name, text in _ALWAYS.items()],
-    "https": [
-        (name.lower(), name, text)
-        for name, text in {**_ALWAYS, "Strict-Transport-Security": "max-age=31536000; includeSubDomains"}.items()
-    ],
+    "http": _ALWAYS,
+    "https": {**_ALWAYS, "Strict-Transport-Security": "max-age=31536000; includeSubDomains"},
 }
 
 
@@ -30,4 +27,4 @@ def init_app(app: Flask) -> None:
 def hardening(scheme: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """What is to be said beside these headers."""
     said = {name.lower() for name, _ in headers}
-    return [(name, text) for lower, name, text in _BY_SCHEME[scheme] if lower not in said]
+    return [(name, text) for name, text in _BY_SCHEME[scheme].items() if name.lower() not in said]

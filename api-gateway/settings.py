@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from math import inf
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ class PerService(dict[str, float]):
                 given[service] = float(number)
             except ValueError:
                 raise ValueError("it is a number, or several like 30,order=60") from None
-            if not 0 < given[service] < float("inf"):
+            if not 0 < given[service] < inf:
                 raise ValueError("numbers must be above zero")
         if "" not in given:
             raise ValueError("it needs a number for all services, like 30,order=60")
@@ -53,7 +54,7 @@ class Urls(str):
         return urls
 
 
-class Origins(frozenset[str]):
+class OriginList(frozenset[str]):
     """`https://shop.example.com,https://…`: whose pages may use the shop; `*` is everybody's."""
 
     @classmethod
@@ -95,8 +96,8 @@ class Settings(shopkit.settings.Settings):
     cart_service_url: Urls = Urls("http://127.0.0.1:5004")
     order_service_url: Urls = Urls("http://127.0.0.1:5005")
     support_service_url: Urls = Urls("http://127.0.0.1:5006")
-    frontend_url: Origins = Origins({"http://localhost:3000"})
-    cors_origins: Origins = Origins()
+    frontend_url: OriginList = OriginList({"http://localhost:3000"})
+    cors_origins: OriginList = OriginList()
     trusted_proxies: Count = Count(0)
     connect_timeout: PerService = field(default_factory=lambda: PerService.parse("2"))
     read_timeout: PerService = field(default_factory=lambda: PerService.parse("30,order=60"))

@@ -30,10 +30,10 @@ class State:
 
     @property
     def word(self) -> str:
-        """away, strained (some instances are away) or works."""
+        """away, degraded (some instances are away) or works."""
         if not self.ok:
             return "away"
-        return "works" if self.instances_ok == self.instances else "strained"
+        return "works" if self.instances_ok == self.instances else "degraded"
 
 
 def is_wanted() -> bool:
@@ -60,6 +60,6 @@ def _overall(states: Mapping[str, State]) -> tuple[str, str]:
     if away := words.count("away"):
         verb = "is" if away == 1 else "are"
         return "away", f"{away} of {len(words)} services {verb} away"
-    if "strained" in words:
-        return "strained", "Everything works, with less in reserve"
+    if "degraded" in words:
+        return "degraded", "Everything works, with less in reserve"
     return "works", "Everything works"

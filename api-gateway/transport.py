@@ -1,9 +1,9 @@
-"""The transport of `requests` for somebody who passes on what others say: exactly, strictly, and in few steps.
+"""A transport for `requests` that passes on what others say: exactly, strictly, and in few steps.
 
-`requests` and urllib3 are made for who speaks for himself. They parse the target and spell it anew, copy the headers,
-add some, keep cookies, and read answers with the parser for e-mails, which lets pass an answer that is cut off in its
-head. That is most of what a request costs, and none of it is a gateway's business. What remains is theirs: the adapter
-that a session is given, pools of connections, the bodies of answers.
+`requests` and urllib3 are made for clients that speak for themselves. They parse the target and spell it anew, copy
+headers and add some, keep cookies, and read answers with the parser for e-mails, which accepts a head that is cut off.
+That is most of what a request costs, and none of it is a gateway's business. What remains theirs: the interface of
+adapters, pools of connections, the bodies of answers.
 """
 
 import queue
@@ -26,7 +26,7 @@ MAX_INTERIM_RESPONSES = 20
 NO_RETRIES = Retry(False)  # what may be sent again depends on the body, which urllib3 does not look at
 NO_BODY = frozenset({204, 304})
 
-_TARGET = ":path"  # travels among the headers, for on any other way it would be spelt anew
+_TARGET = ":path"  # travels among the headers: urllib3 would spell it anew anywhere else
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (.*))?")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
@@ -68,7 +68,7 @@ class SlimAdapter(HTTPAdapter):
 class _Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
-        """Whether it can be used again: a service that has closed it, or speaks unasked, has left something to read."""
+        """Whether it can be used again. If there is something to read, the service has closed it or spoken unasked."""
         if self.sock is None:
             return False
         self.sock.settimeout(0)
@@ -124,7 +124,7 @@ class _Connection(HTTPConnection):
             below.close()
             raise
         if below.will_close:
-            self.close()  # what is still to be read, `below` holds open
+            self.close()  # `below` keeps the socket open until its body is read
         return HTTPResponse(
             below,
             below.headers,  # type: ignore[arg-type]

@@ -42,9 +42,9 @@ class Tunnels:
         return len(self._open)
 
     def open(self, request: Request, route: Route) -> Reply:
-        """Ask the service for a WebSocket; if it has another answer, that is an ordinary one.
+        """Ask the service for a WebSocket.
 
-        So nobody gets a bare connection to a service but by the service's own word.
+        Only if it answers 101 does the client get a bare connection to it; any other answer is relayed as always.
 
         :raise Unavailable: there are as many as there may be, or this process is about to end.
         """
@@ -59,7 +59,7 @@ class Tunnels:
             return Agreement(self, answer, held.pop_all())
 
     def join(self, client: socket.socket, service: socket.socket, first: bytes) -> None:
-        """Pass bytes between the two until one of them has had enough, and the `first` of the service before."""
+        """Send the client the `first` bytes of the service, then pass bytes both ways until one of the two ends it."""
         tunnel = Tunnel(self, client, service)
         self._open.add(tunnel)
         try:
@@ -102,7 +102,7 @@ class Tunnel:
             upload.join()
 
     def end(self) -> None:
-        """Make the download end here, or else, if a frame is half-way, let it end by itself when that is through."""
+        """End the download at once, unless a frame is half-way: then it ends by itself after that frame."""
         if self._frames.are_whole:
             _shut_down(self._service)
 
@@ -117,7 +117,7 @@ class Tunnel:
             self._service.shutdown(socket.SHUT_WR)
 
     def _download(self, first: bytes) -> None:
-        """Nobody else writes to the client, so that the last word is here, too."""
+        """The only one that writes to the client, and so the one that sends the Close frame."""
         with suppress(OSError):
             for chunk in chain([first], _chunks(self._service)):
                 self._frames.follow(chunk)
@@ -134,7 +134,7 @@ class Tunnel:
 
 
 class Frames:
-    """Watches what a server sends on a WebSocket (RFC 6455, section 5.2): between two frames, another can be put in."""
+    """Follows the frames of a server (RFC 6455, section 5.2), to know when one of ours can be put between two."""
 
     def __init__(self) -> None:
         self._header = b""  # what there is of one that is not complete
@@ -155,7 +155,7 @@ class Frames:
 
 
 def _frame_size(data: bytes, at: int) -> int:
-    """Header and payload, in bytes; 0 if the header is not complete. Servers do not mask, so that there is no key."""
+    """Header and payload, in bytes; 0 if the header is not complete. Servers do not mask, so there is no key."""
     if len(data) < at + 2:
         return 0
     length = data[at + 1] & 0x7F
@@ -179,7 +179,7 @@ class Agreement(Reply):
 
     def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         client = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
-        # Under what urllib3 promises: its connection, and the reader that has read the 101, and maybe the first frames.
+        # Not of urllib3's public interface: its socket, and the reader of the 101, which may have read frames already.
         service, reader = self._raw.connection.sock, self._raw._original_response.fp
         head = "".join(f"{name}: {text}\r\n" for name, text in self.headers)
         with self._held:
@@ -190,7 +190,7 @@ class Agreement(Reply):
 
 
 def _chunks(source: socket.socket) -> Iterator[bytes]:
-    """What arrives, until there is no more, whatever the reason: gevent ends a `recv` by an error when we shut down."""
+    """What arrives, until the end or an error: gevent raises in `recv` when another thread shuts the socket down."""
     with suppress(OSError):
         while chunk := source.recv(CHUNK):
             yield chunk

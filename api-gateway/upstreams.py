@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 FAILURES = 5  # in a row, until an upstream is left alone
 REST_SECONDS = 1.0  # for how long at first; twice as long each time it fails again
 LONGEST_REST_SECONDS = 10.0
-TRUSTED_AGAIN = 32  # requests at once
+TRUSTED_AGAIN = 32  # requests at once: a half-open breaker that has come so far closes
 
 
 class State(IntEnum):
@@ -28,9 +28,10 @@ class State(IntEnum):
 class Upstream:
     """One address of a service, and how many requests it may have at once.
 
-    This number is the whole circuit breaker. Closed, it is the bound on what may wait for somebody who hangs. Failures
-    in a row open the breaker: none. After a rest it is half-open: one, and one more with each success, as in TCP's slow
-    start, so that somebody who has just come back is not run over. A failure on this way, and it rests again.
+    This number is the circuit breaker, too. Closed: `max_in_flight`, so that an upstream that hangs holds no more
+    requests than that. Open, after failures in a row: none. Half-open, after a rest: one, and one more with each
+    success, as in TCP's slow start, so that an upstream that has just come back is not overrun. A failure meanwhile
+    opens it again.
     """
 
     def __init__(self, url: str, max_in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +40,7 @@ class Upstream:
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._places: set[Place] = set()
-        self._ramp: int | None = None  # as long as the breaker is not closed: how many requests at once
+        self._ramp: int | None = None  # requests at once while the breaker is not closed; 0 while it is open
         self._failures = 0
         self._rest = REST_SECONDS
         self._rests_until = 0.0
@@ -91,7 +92,7 @@ class Upstream:
         self._failures += 1
         if self._failures >= FAILURES or self._ramp is not None:
             logger.warning("%s fails and is left alone for %g seconds", self.url, self._rest)
-            # What is still under way neither counts any more nor has a say: it is news from before.
+            # Requests still under way were sent before this: they no longer count, nor does what becomes of them.
             self._places.clear()
             self._ramp, self._failures = 0, 0
             self._rests_until = self._clock() + self._rest
@@ -135,7 +136,7 @@ class Service:
         """A place where the fewest requests are in flight.
 
         :param instance: the name of the upstream to ask if it can be asked.
-        :param but: where not to go again if there is another way.
+        :param but: what has just failed, to be avoided if there is another.
         :raise Unavailable: all are left alone, or have as many requests as they may.
         """
         free = [each for each in self.upstreams if each.has_room]

@@ -6,14 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPException
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any, NamedTuple
 
 import pytest
+import redis
 from werkzeug.serving import make_server
 
 GATEWAY = Path(__file__).parents[1]
@@ -25,14 +27,47 @@ SERVERS = {
 
 
 @pytest.fixture
-def settings():
-    return import_module("settings").Settings.from_env({"SECRET_KEY": "x", "FRONTEND_URL": "https://shop.example.com"})
+def environ():
+    """More settings, for tests to give: `@pytest.mark.parametrize("environ", [{"MAX_SOCKETS": "0"}])`"""
+    return {}
+
+
+@pytest.fixture
+def settings(environ):
+    fixed = {"SECRET_KEY": "x", "FRONTEND_URL": "https://shop.example.com"}
+    return import_module("settings").Settings.from_env({**fixed, **environ})
 
 
 @pytest.fixture
 def app(settings, network):
     """The gateway, with no services but `network`."""
     return import_module("app").create_app(settings, network)
+
+
+class Clock:
+    """Time that goes on when a test says so: `clock.now += 5`"""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    """The Redis of all tests; they share it, and so keep to keys of their own."""
+    url = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+    with redis.Redis.from_url(url, socket_timeout=1) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            pytest.skip(f"no Redis at {url}: {error}")
+    return url
 
 
 class Upstream(ThreadingHTTPServer):
@@ -139,15 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.chunk(b"")
 
     def cut(self) -> None:
-        """Go away in the middle of a long answer."""
+        """Go away in the middle of an answer."""
         self.answer(Content_Length=1_000_000)
         self.wfile.write(bytes(500_000))
-        self.close_connection = True
-
-    def cut_short(self) -> None:
-        """Go away in the middle of a short one."""
-        self.answer(Content_Length=100)
-        self.wfile.write(bytes(50))
         self.close_connection = True
 
     def vanish(self) -> None:
@@ -160,12 +189,6 @@ class _Handler(BaseHTTPRequestHandler):
     def slow(self) -> None:
         self.server.go_on.wait(10)
         self.show()
-
-    def gone(self) -> None:
-        self.answer(304, ETag='"1"')
-
-    def empty(self) -> None:
-        self.answer(204)
 
     def echo(self) -> None:
         """Agree to a WebSocket, say something in the same breath, and then say back what comes."""
@@ -201,15 +224,80 @@ def upstream(one_upstream) -> Iterator[Upstream]:
     one_upstream.go_on.set()
 
 
-class Gateway:
-    """The gateway as it runs, mostly in a process of its own."""
+class Stub:
+    """A service that answers each request with the same bytes, whatever these are, and hangs up if it is told to."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self.hangs_up = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as requests, suppress(OSError):
+            while requests.readline():
+                while requests.readline() not in (b"\r\n", b""):
+                    pass
+                connection.sendall(self.answer)
+                if self.hangs_up:
+                    return
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture(scope="module")
+def one_stub() -> Iterator[Stub]:
+    with closing(Stub()) as stub:
+        yield stub
+
+
+@pytest.fixture
+def stub(one_stub) -> Stub:
+    one_stub.hangs_up = False
+    return one_stub
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Connection(HTTPConnection):
+    def ask(self, *request: Any, **options: Any) -> Answer:
+        """Send a request, described as for `HTTPConnection.request`, and read its answer."""
+        self.request(*request, **options)
+        answer = self.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
+class Server:
+    """The gateway, or a service, as it runs: mostly in a process of its own."""
 
     def __init__(self, port: int, process: subprocess.Popen | None = None) -> None:
         self.address = ("127.0.0.1", port)
+        self.url = f"http://127.0.0.1:{port}"
         self.process = process
 
-    def connect(self) -> HTTPConnection:
-        return HTTPConnection(*self.address, timeout=10)
+    def ask(self, *request: Any, **options: Any) -> Answer:
+        """Ask over a connection of its own."""
+        with closing(self.connect()) as connection:
+            return connection.ask(*request, **options)
+
+    def connect(self) -> Connection:
+        return Connection(*self.address, timeout=10)
 
     def socket(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=10)
@@ -228,7 +316,7 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def start(one_upstream, tmp_path_factory):
+def start(one_upstream, run):
     """Start the gateway with `upstream` behind every path: `with start("gevent") as gateway: …`
 
     The development server runs in this process, the others in their own, as they are deployed.
@@ -236,63 +324,68 @@ def start(one_upstream, tmp_path_factory):
 
     def start(server: str = "gevent", **settings: object):
         urls = {f"{name}_SERVICE_URL": one_upstream.url for name in SERVICES}
-        environ = {"SECRET_KEY": "x", **urls, **{name: str(value) for name, value in settings.items()}}
-        if server == "development":
-            return _in_this_process(environ)
-        return _in_its_own(server, environ, tmp_path_factory.mktemp(server))
+        fixed = {"SECRET_KEY": "x", "RATE_LIMIT": "off"}
+        environ = {**fixed, **urls, **{name: str(value) for name, value in settings.items()}}
+        return _in_this_process(environ) if server == "development" else run(GATEWAY, environ, server)
 
     return start
 
 
 @contextmanager
-def _in_this_process(environ: dict[str, str]) -> Iterator[Gateway]:
+def _in_this_process(environ: dict[str, str]) -> Iterator[Server]:
     settings = import_module("settings").Settings.from_env(environ)
     server = make_server("127.0.0.1", 0, import_module("app").create_app(settings), threaded=True)
     thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield Gateway(server.server_port)
+    yield Server(server.server_port)
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-@contextmanager
-def _in_its_own(server: str, environ: dict[str, str], folder: Path) -> Iterator[Gateway]:
-    port = _free_port()
-    with (folder / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own server
-            [sys.executable, *SERVERS[server]],
-            cwd=GATEWAY,
-            env={**os.environ, **environ, "PORT": str(port)},
-            stdout=log,
-            stderr=log,
-        )
-    gateway = Gateway(port, process)
-    try:
-        _wait_for(gateway)
-        yield gateway
-    finally:
-        process.terminate()
-        process.wait(20)
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """Run the app of a folder in processes of its own: `with run(folder, environ) as server: …`"""
+
+    @contextmanager
+    def run(folder: Path, environ: dict[str, str], server: str = "gevent") -> Iterator[Server]:
+        port = _free_port()
+        with (tmp_path_factory.mktemp(server) / "log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own server
+                [sys.executable, *SERVERS[server]],
+                cwd=folder,
+                env={**os.environ, **environ, "PORT": str(port)},
+                stdout=log,
+                stderr=log,
+            )
+        running = Server(port, process)
+        try:
+            _wait_for(running)
+            yield running
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    return run
+
+
+@pytest.fixture
+def free_port():
+    return _free_port()
 
 
 def _free_port() -> int:
-    """A port below those that the system hands out by itself, or somebody else might get it before the gateway does."""
+    """A port below those that the system hands out by itself, or somebody else might get it before the server does."""
     while True:
         port = random.SystemRandom().randrange(20_000, 30_000)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
 
-def _wait_for(gateway: Gateway) -> None:
-    for _ in range(200):
-        connection = gateway.connect()
-        try:
-            connection.request("GET", "/health/live", headers={"Connection": "close"})
-            connection.getresponse().read()
+def _wait_for(server: Server) -> None:
+    for _ in range(400):
+        with suppress(OSError, HTTPException):
+            server.ask("GET", "/health/live")
             return
-        except (OSError, HTTPException):
-            time.sleep(0.05)
-        finally:
-            connection.close()
-    raise AssertionError("the gateway did not start")
+        time.sleep(0.05)
+    raise AssertionError("the server did not start")

@@ -1,5 +1,4 @@
 import logging
-import os
 import shutil
 import socket
 import subprocess
@@ -17,20 +16,6 @@ import buckets
 from buckets import Bucket, LocalBuckets, Rate, RedisBuckets
 
 GATEWAY = Path(__file__).parents[1]
-REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture
@@ -39,13 +24,8 @@ def local(clock):
 
 
 @pytest.fixture
-def client():
-    """The Redis of the tests."""
-    with redis.Redis.from_url(REDIS_URL, socket_timeout=1) as client:
-        try:
-            client.ping()
-        except redis.RedisError as error:
-            pytest.skip(f"no Redis at {REDIS_URL}: {error}")
+def client(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
         yield client
 
 
@@ -64,7 +44,7 @@ def take(request):
     """Take from buckets of either kind, whose time goes on by `wait`."""
     if request.param == "local":
         return LocalBuckets().take
-    return RedisBuckets(REDIS_URL, request.getfixturevalue("prefix")).take
+    return RedisBuckets(request.getfixturevalue("redis_url"), request.getfixturevalue("prefix")).take
 
 
 def bucket(who="alice", *, per_second=0.001, burst=3):
@@ -191,35 +171,30 @@ def test_threads_take_no_more_than_there_is(local):
     assert sum(allowed) == 100
 
 
-def test_all_processes_share_what_is_in_redis(prefix):
-    here, there = RedisBuckets(REDIS_URL, prefix), RedisBuckets(REDIS_URL, prefix)
+def test_all_processes_share_what_is_in_redis(redis_url, prefix):
+    here, there = RedisBuckets(redis_url, prefix), RedisBuckets(redis_url, prefix)
 
     allowed = [each.take([bucket()]).allowed for each in (here, there, here, there)]
 
     assert allowed == [True, True, True, False]
 
 
-def test_redis_forgets_a_bucket_when_it_is_full(prefix, client):
-    RedisBuckets(REDIS_URL, prefix).take([bucket(per_second=0.1)])
+def test_redis_forgets_a_bucket_when_it_is_full(redis_url, prefix, client):
+    RedisBuckets(redis_url, prefix).take([bucket(per_second=0.1)])
 
     assert 9_900 < client.pttl(f"{prefix}requests:alice") <= 10_000
 
 
-def test_a_redis_clock_that_is_set_back_empties_no_bucket_for_longer_than_it_takes_to_fill(prefix, client):
+def test_a_redis_clock_that_is_set_back_empties_no_bucket_for_longer_than_it_takes_to_fill(redis_url, prefix, client):
     client.set(f"{prefix}requests:alice", "99999999999")
 
-    taken = RedisBuckets(REDIS_URL, prefix).take([bucket(per_second=0.1)])
+    taken = RedisBuckets(redis_url, prefix).take([bucket(per_second=0.1)])
 
     assert taken == (False, about(0))
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_without_redis_the_process_counts_for_itself_and_says_so_once(caplog, clock):
-    alone = RedisBuckets(f"redis://127.0.0.1:{_free_port()}", clock=clock)
+    alone = RedisBuckets("redis://127.0.0.1:9", clock=clock)
 
     allowed = []
     for _ in range(4):
@@ -261,14 +236,13 @@ def _redis_at(port, folder):
 
 
 @pytest.mark.processes
-def test_redis_counts_again_when_it_is_back(clock, caplog, tmp_path):
+def test_redis_counts_again_when_it_is_back(clock, caplog, free_port, tmp_path):
     caplog.set_level(logging.INFO)
-    port = _free_port()
-    shared = RedisBuckets(f"redis://127.0.0.1:{port}", clock=clock)
-    with _redis_at(port, tmp_path):
+    shared = RedisBuckets(f"redis://127.0.0.1:{free_port}", clock=clock)
+    with _redis_at(free_port, tmp_path):
         shared.take([bucket()])
     shared.take([bucket()])
-    with _redis_at(port, tmp_path):
+    with _redis_at(free_port, tmp_path):
         too_early = shared.take([bucket()])
         clock.now += buckets.PAUSE_SECONDS
         back = shared.take([bucket()])
@@ -279,11 +253,10 @@ def test_redis_counts_again_when_it_is_back(clock, caplog, tmp_path):
 
 
 @pytest.mark.processes
-def test_a_redis_that_was_only_started_anew_is_not_taken_for_away(caplog, tmp_path):
-    port = _free_port()
-    shared = RedisBuckets(f"redis://127.0.0.1:{port}")
+def test_a_redis_that_was_only_started_anew_is_not_taken_for_away(caplog, free_port, tmp_path):
+    shared = RedisBuckets(f"redis://127.0.0.1:{free_port}")
     for _ in range(2):
-        with _redis_at(port, tmp_path):
+        with _redis_at(free_port, tmp_path):
             assert shared.take([bucket()]).left == about(2)
 
     assert caplog.records == []
@@ -314,8 +287,8 @@ def _in_greenlets(url, prefix, seconds):
 
 
 @pytest.mark.processes
-def test_greenlets_share_few_connections(prefix):
-    allowed, _, away = _in_greenlets(REDIS_URL, prefix, 5)
+def test_greenlets_share_few_connections(redis_url, prefix):
+    allowed, _, away = _in_greenlets(redis_url, prefix, 5)
 
     assert (allowed, away) == (100, False)
 

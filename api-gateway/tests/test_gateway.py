@@ -6,6 +6,8 @@ from flask import Flask, request
 
 from shopkit.testing import Wiring
 
+UP_TO_100_KB = pytest.mark.parametrize("environ", [{"MAX_BODY_BYTES": "100000"}])
+
 
 @pytest.fixture
 def echo(settings):
@@ -171,25 +173,23 @@ def test_a_long_body_arrives_whole(echo):
     assert echo.put("/cart", data="long" * 65536).json["body"] == "long" * 65536
 
 
-class TestBodiesThatAreTooLarge:
-    @pytest.fixture
-    def settings(self):
-        return import_module("settings").Settings.from_env({"SECRET_KEY": "x", "MAX_BODY_BYTES": "100000"})
+@UP_TO_100_KB
+def test_a_length_above_the_limit_is_refused_before_anything_is_sent(client, network):
+    response = client.post("/cart/items", data=bytes(100_001))
 
-    def test_a_length_above_the_limit_is_refused_before_anything_is_sent(self, client, network):
-        response = client.post("/cart/items", data=bytes(100_001))
+    assert (response.status_code, response.mimetype) == (413, "application/problem+json")
+    assert network.calls == []
 
-        assert (response.status_code, response.mimetype) == (413, "application/problem+json")
-        assert network.calls == []
 
-    def test_a_body_of_unknown_length_is_read_up_to_the_limit(self, echo):
-        environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+@UP_TO_100_KB
+def test_a_body_of_unknown_length_is_read_up_to_the_limit(echo):
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
 
-        fine = echo.post("/cart", data=bytes(99_000), environ_overrides={**environ, "CONTENT_LENGTH": ""})
-        too_long = echo.post("/cart", data=bytes(200_000), environ_overrides={**environ, "CONTENT_LENGTH": ""})
+    fine = echo.post("/cart", data=bytes(99_000), environ_overrides=chunked)
+    too_long = echo.post("/cart", data=bytes(200_000), environ_overrides=chunked)
 
-        assert (fine.status_code, len(fine.json["body"])) == (200, 99_000)
-        assert too_long.status_code == 413
+    assert (fine.status_code, len(fine.json["body"])) == (200, 99_000)
+    assert too_long.status_code == 413
 
 
 def test_a_body_that_ends_early_is_the_clients_mistake(client, network):
@@ -235,12 +235,8 @@ def test_a_websocket_that_the_service_refuses_is_an_ordinary_answer(client, netw
     assert network.requests[0].headers["Connection"] == "Upgrade"
 
 
-class TestTooManySockets:
-    @pytest.fixture
-    def settings(self):
-        return import_module("settings").Settings.from_env({"SECRET_KEY": "x", "MAX_SOCKETS": "0"})
+@pytest.mark.parametrize("environ", [{"MAX_SOCKETS": "0"}])
+def test_one_socket_too_many_is_refused_for_the_moment(client):
+    response = client.get("/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
 
-    def test_one_socket_too_many_is_refused_for_the_moment(self, client):
-        response = client.get("/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
-
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")

@@ -17,14 +17,6 @@ from upstreams import Service, Upstream
 HERE, THERE = "198.51.100.1", "198.51.100.2"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Auth:
     """Knows the tokens of alice and bob, and counts how often it is asked."""
 
@@ -45,8 +37,8 @@ class Auth:
 class Gateway:
     """The limits before an app that answers what it was sent."""
 
-    def __init__(self, rates: Rates) -> None:
-        self.clock = Clock()
+    def __init__(self, rates, clock) -> None:
+        self.clock = clock
         self.auth = Auth()
         self.decisions = Counter("decisions", "Requests counted.", ("policy", "decision"), registry=None)
         self.limits = Limits(rates, LocalBuckets(self.clock), self.auth, self.decisions, self.clock)
@@ -83,8 +75,8 @@ class Gateway:
 
 
 @pytest.fixture
-def gateway():
-    return Gateway(Rates(requests=Rate(1, 3), sign_in=Rate(0.1, 2), sign_in_address=Rate(0.5, 6)))
+def gateway(clock):
+    return Gateway(Rates(requests=Rate(1, 3), sign_in=Rate(0.1, 2), sign_in_address=Rate(0.5, 6)), clock)
 
 
 def test_an_address_that_asks_too_much_is_refused_until_its_bucket_fills(gateway):
@@ -346,8 +338,8 @@ def test_other_requests_to_the_auth_service_are_ordinary_ones(gateway):
     assert gateway("/login").headers["RateLimit"].startswith('"requests"')
 
 
-def test_without_rates_there_is_no_limit():
-    gateway = Gateway(Rates(None, None, None))
+def test_without_rates_there_is_no_limit(clock):
+    gateway = Gateway(Rates(None, None, None), clock)
 
     assert gateway.get(10, "alice") == [200] * 10
     assert [gateway.sign_in() for _ in range(10)] == [200] * 10

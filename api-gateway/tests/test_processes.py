@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from http.client import HTTPConnection, IncompleteRead
+from http.client import IncompleteRead
 
 import pytest
 
@@ -13,9 +13,27 @@ MEGABYTE = 1024 * 1024
 EVERYWHERE = pytest.mark.parametrize("one_gateway", ["gevent", "development"], indirect=True)
 
 
+@pytest.fixture(scope="module")
+def full():
+    """The address of a service that does not even accept connections."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"
+
+
 @pytest.fixture(scope="module", params=["gevent"])
-def one_gateway(start, request):
-    with start(request.param) as gateway:
+def one_gateway(start, full, request):
+    """The profile service is full, the order service slow, and the support service away; all others are well.
+
+    These three fail so seldom in all tests together that their breakers stay closed.
+    """
+    with start(
+        request.param,
+        PROFILE_SERVICE_URL=full,
+        CONNECT_TIMEOUT="2,profile=0.2",
+        READ_TIMEOUT="30,order=0.2",
+        SUPPORT_SERVICE_URL="http://127.0.0.1:9",
+        MAX_BODY_BYTES=200 * MEGABYTE,
+    ) as gateway:
         yield gateway
 
 
@@ -31,80 +49,48 @@ def connection(gateway):
     connection.close()
 
 
-def _ask(connection: HTTPConnection, method: str, target: str, *rest, **more):
-    connection.request(method, target, *rest, **more)
-    answer = connection.getresponse()
-    return answer, answer.read()
-
-
-def _receive_exactly(client, length):
-    received = b""
-    while len(received) < length and (data := client.recv(65536)):
-        received += data
-    return received
-
-
 @EVERYWHERE
 def test_target_headers_and_cookies_arrive_just_as_they_were_sent(connection):
-    connection.putrequest("GET", "/api/orders/7/a%2fb%c3%a9?q=50%%20off&a[]=|%2f", skip_accept_encoding=True)
+    connection.putrequest("GET", "/api/cart/7/a%2fb%c3%a9?q=50%%20off&a[]=|%2f", skip_accept_encoding=True)
     connection.putheader("Cookie", "a=1; b=2")
     connection.endheaders()
     answer = connection.getresponse()
-    seen = json.loads(answer.read())
+    seen = json.load(answer)
 
-    assert seen["target"] == "/orders/7/a%2fb%c3%a9?q=50%%20off&a[]=|%2f"
+    assert seen["target"] == "/cart/7/a%2fb%c3%a9?q=50%%20off&a[]=|%2f"
     assert seen["headers"]["Cookie"] == "a=1; b=2"
     assert seen["headers"].keys().isdisjoint({"User-Agent", "Accept", "Accept-Encoding", "Connection"})
     assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
     assert [len(answer.headers.get_all(name)) for name in ("Date", "Server", "X-Request-ID")] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("path", ["//cart", "/auth//validate", "/cart/..", "/auth/%76alidate", "/%69nternal"])
-def test_tricks_with_paths_lead_nowhere(connection, upstream, path):
-    answer, _ = _ask(connection, "GET", path)
-
-    assert answer.status == 404
-    assert upstream.requests == []
-
-
 def test_cookies_of_one_client_do_not_reach_another(connection):
-    _ask(connection, "GET", "/cart")
+    assert "Set-Cookie" in connection.ask("GET", "/cart").headers
 
-    seen = json.loads(_ask(connection, "GET", "/cart")[1])
+    seen = connection.ask("GET", "/cart").json
 
     assert "Cookie" not in seen["headers"]
 
 
 def test_a_head_answer_keeps_its_length_and_has_no_body(connection):
-    answer, body = _ask(connection, "HEAD", "/cart")
-    again, _ = _ask(connection, "GET", "/cart")
+    answer = connection.ask("HEAD", "/cart")
 
     assert int(answer.headers["Content-Length"]) > 100
-    assert (body, again.status) == (b"", 200)
-
-
-@pytest.mark.parametrize(("path", "status"), [("/cart/gone", 304), ("/cart/empty", 204)])
-def test_answers_without_a_body_have_none(connection, path, status):
-    answer, body = _ask(connection, "GET", path)
-    again, _ = _ask(connection, "GET", "/cart")
-
-    assert (answer.status, body, again.status) == (status, b"", 200)
-    assert "Content-Type" not in answer.headers
-    assert "Transfer-Encoding" not in answer.headers
+    assert (answer.body, connection.ask("GET", "/cart").status) == (b"", 200)
 
 
 def test_many_requests_share_few_connections(connection, upstream):
     for method in ("GET", "HEAD", "POST", "DELETE") * 25:
-        _ask(connection, method, "/cart", b"{}" if method == "POST" else None)
-    _ask(connection, "GET", "/products/large")
-    _ask(connection, "GET", "/products")
+        connection.ask(method, "/cart", b"{}" if method == "POST" else None)
+    connection.ask("GET", "/products/large")
+    connection.ask("GET", "/products")
 
     assert len(upstream.requests) == 102
     assert upstream.connections <= 1
 
 
 def test_a_large_answer_passes_through_little_memory(gateway, connection):
-    _ask(connection, "GET", "/products")
+    connection.ask("GET", "/products")
     before = gateway.worker_megabytes()
 
     connection.request("GET", "/products/large")
@@ -116,26 +102,22 @@ def test_a_large_answer_passes_through_little_memory(gateway, connection):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_large_body_passes_through_little_memory(start, upstream, chunked):
-    with start(MAX_BODY_BYTES=200 * MEGABYTE) as gateway:
-        connection = gateway.connect()
-        _ask(connection, "GET", "/products")
-        before = gateway.worker_megabytes()
+def test_a_large_body_passes_through_little_memory(gateway, connection, chunked):
+    connection.ask("GET", "/products")
+    before = gateway.worker_megabytes()
 
-        headers = {} if chunked else {"Content-Length": str(100 * MEGABYTE)}
-        body = (bytes(MEGABYTE) for _ in range(100))
-        _, seen = _ask(connection, "POST", "/images", body, headers, encode_chunked=chunked)
-        connection.close()
+    headers = {} if chunked else {"Content-Length": str(100 * MEGABYTE)}
+    body = (bytes(MEGABYTE) for _ in range(100))
+    seen = connection.ask("POST", "/images", body, headers, encode_chunked=chunked).json
 
-        assert json.loads(seen)["length"] == 100 * MEGABYTE
-        assert gateway.worker_megabytes() - before < 10
+    assert seen["length"] == 100 * MEGABYTE
+    assert gateway.worker_megabytes() - before < 10
 
 
 def test_a_chunked_body_stays_chunked(connection):
-    _, seen = _ask(connection, "POST", "/cart/items", iter([b"ab", b"cd"]), encode_chunked=True)
+    seen = connection.ask("POST", "/cart/items", iter([b"ab", b"cd"]), encode_chunked=True).json
 
-    assert json.loads(seen)["length"] == 4
-    assert json.loads(seen)["headers"]["Transfer-Encoding"] == "chunked"
+    assert (seen["length"], seen["headers"]["Transfer-Encoding"]) == (4, "chunked")
 
 
 @EVERYWHERE
@@ -162,66 +144,50 @@ def test_events_arrive_when_they_happen(connection, upstream):
 def test_a_client_that_leaves_during_an_answer_ends_it_for_the_service(gateway, upstream):
     with gateway.socket() as client:
         client.sendall(b"GET /products/endless HTTP/1.1\r\nHost: shop\r\n\r\n")
-        _receive_exactly(client, MEGABYTE)
+        client.recv(65536)
 
     assert upstream.hung_up.wait(5)
 
 
 def test_a_client_that_leaves_during_its_request_ends_it_for_the_service(gateway, upstream):
     with gateway.socket() as client:
-        client.sendall(b"POST /cart/items HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000\r\n\r\n" + bytes(500_000))
+        client.sendall(b"POST /cart/items HTTP/1.1\r\nHost: shop\r\nContent-Length: 4000000\r\n\r\n" + bytes(2_000_000))
 
     assert upstream.hung_up.wait(5)
 
 
 @EVERYWHERE
-def test_a_long_answer_that_breaks_off_breaks_off_for_the_client_too(connection):
+def test_an_answer_that_breaks_off_late_breaks_off_for_the_client_too(connection):
     connection.request("GET", "/products/cut")
 
     with pytest.raises(IncompleteRead):
         connection.getresponse().read()
 
 
-def test_a_short_answer_that_breaks_off_is_a_502(connection):
-    answer, body = _ask(connection, "GET", "/products/cut_short")
-
-    assert (answer.status, json.loads(body)["error"]) == (502, "The product service is not available.")
+@EVERYWHERE
+def test_a_kept_alive_connection_that_ended_is_no_error(connection):
+    assert connection.ask("GET", "/products/vanish").status == 200
 
 
 @EVERYWHERE
-def test_a_kept_alive_connection_that_ended_is_no_error(connection):
-    assert _ask(connection, "GET", "/products/vanish")[0].status == 200
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/orders/slow", 504, "The order service did not answer in time."),
+        ("/profile", 504, "The profile service did not answer in time."),
+        ("/tickets", 502, "The customer support service is not available."),
+    ],
+    ids=["slow", "full", "away"],
+)
+def test_a_service_that_is_slow_or_full_or_away_is_said_so(connection, path, status, words):
+    answer = connection.ask("GET", path)
+
+    assert (answer.status, answer.json["error"]) == (status, words)
 
 
-def test_a_service_that_does_not_answer_in_time_is_a_504(start, upstream):
-    with start(READ_TIMEOUT=0.2) as gateway:
-        connection = gateway.connect()
-        answer, body = _ask(connection, "GET", "/products/slow")
-        connection.close()
-
-    assert (answer.status, json.loads(body)["error"]) == (504, "The product service did not answer in time.")
-
-
-@pytest.mark.parametrize("server", ["gevent", "development"])
-def test_a_service_that_does_not_even_accept_connections_is_a_504(start, upstream, server):
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        with start(server, CART_SERVICE_URL=url, CONNECT_TIMEOUT=0.2) as gateway:
-            connection = gateway.connect()
-            answer, body = _ask(connection, "GET", "/cart")
-            connection.close()
-
-    assert (answer.status, json.loads(body)["error"]) == (504, "The cart service did not answer in time.")
-
-
-@pytest.mark.parametrize("server", ["gevent", "development"])
-def test_a_service_that_is_away_is_a_502(start, upstream, server):
-    with start(server, SUPPORT_SERVICE_URL="http://127.0.0.1:9") as gateway:
-        connection = gateway.connect()
-        answer, body = _ask(connection, "GET", "/tickets")
-        connection.close()
-
-    assert (answer.status, json.loads(body)["error"]) == (502, "The customer support service is not available.")
+@EVERYWHERE
+def test_there_is_no_websocket_to_a_service_that_is_away(connection):
+    assert connection.ask("GET", "/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"}).status == 502
 
 
 def test_a_request_in_flight_is_finished_before_a_stop(start, upstream):

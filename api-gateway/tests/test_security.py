@@ -2,6 +2,7 @@ from importlib import import_module
 
 import pytest
 
+from settings import Settings
 from shopkit.testing import Network
 
 HARDENED = {
@@ -19,7 +20,7 @@ def client_behind(network):
 
     def build(proxies):
         environ = {"SECRET_KEY": "x", "TRUSTED_PROXIES": str(proxies), "RATE_LIMIT": "1/hour burst 1"}
-        settings = import_module("settings").Settings.from_env(environ)
+        settings = Settings.from_env(environ)
         return import_module("app").create_app(settings, network).test_client()
 
     return build

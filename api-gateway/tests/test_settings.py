@@ -1,12 +1,11 @@
-from importlib import import_module
-
 import pytest
 
+from settings import Settings
 from shopkit.settings import SettingsError
 
 
 def _read(**environ):
-    return import_module("settings").Settings.from_env({"SECRET_KEY": "x", **environ})
+    return Settings.from_env({"SECRET_KEY": "x", **environ})
 
 
 def test_a_service_may_have_several_addresses():

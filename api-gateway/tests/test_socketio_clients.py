@@ -1,30 +1,24 @@
 """The chat as customers use it: real Socket.IO clients, through the gateway, to the real support service."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from hashlib import sha256
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from random import SystemRandom
 from tempfile import mkdtemp
 from threading import Thread
 
 import pytest
-import redis
 import socketio
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("chat over redis")]  # one channel for all
 
 SUPPORT_SERVICE = Path(__file__).parents[2] / "services" / "customer-support-service"
 JS_CLIENT = Path(__file__).parent / "js-client"
-REDIS_URL = "redis://127.0.0.1:6379/13"
 PEOPLE = {"alice": (1, "customer"), "support": (3, "support")}
 TRANSPORTS = pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
 
@@ -46,8 +40,8 @@ class AuthService(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def support_service(tmp_path_factory):
-    """Start an instance of the support service: `with support_service() as url: …`; all are on one database."""
+def run_support(run, tmp_path_factory):
+    """Run an instance of the support service: `with run_support() as support: …`; all are on one database."""
     folder = tmp_path_factory.mktemp("support")
     with ThreadingHTTPServer(("127.0.0.1", 0), AuthService) as auth:
         thread = Thread(target=auth.serve_forever, args=(0.02,))
@@ -58,76 +52,33 @@ def support_service(tmp_path_factory):
             "SEED_DEMO_DATA": "true",
             "AUTH_SERVICE_URL": f"http://127.0.0.1:{auth.server_port}",
         }
-        yield lambda **more: _running({**settings, **more}, folder / "log")
+        yield lambda **more: run(SUPPORT_SERVICE, {**settings, **more})
         auth.shutdown()
         thread.join()
 
 
-@contextmanager
-def _running(settings, log):
-    port = _free_port()
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "python:shopkit.gunicorn_gevent", "app:app"],
-            cwd=SUPPORT_SERVICE,
-            env={**os.environ, **settings, "PORT": str(port)},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _wait_for(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _free_port():
-    """A port below those that the system hands out by itself."""
-    while True:
-        port = SystemRandom().randrange(20_000, 30_000)
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            pass
-
-
-def _wait_for(port):
-    end = time.monotonic() + 30
-    while True:
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/health/live")
-            connection.getresponse().read()
-            return
-        except OSError:
-            assert time.monotonic() < end, "the support service did not start"
-            time.sleep(0.05)
-        finally:
-            connection.close()
+@pytest.fixture(scope="module")
+def support(run_support):
+    with run_support() as support:
+        yield support
 
 
 @pytest.fixture(scope="module")
-def shop(start, support_service):
+def shop(start, support):
     """The URL of a gateway with one instance behind it."""
-    with support_service() as url, start(SUPPORT_SERVICE_URL=url) as gateway:
-        yield "http://{}:{}".format(*gateway.address)
+    with start(SUPPORT_SERVICE_URL=support.url) as gateway:
+        yield gateway.url
 
 
 @pytest.fixture(scope="module")
-def two_instances(start, support_service):
+def two_instances(start, run_support, redis_url):
     """The URL of a gateway with two of them, which hear of each other through Redis."""
-    try:
-        redis.Redis.from_url(REDIS_URL).ping()
-    except redis.ConnectionError:
-        pytest.skip("there is no Redis on 127.0.0.1:6379")
     with (
-        support_service(REDIS_URL=REDIS_URL) as one,
-        support_service(REDIS_URL=REDIS_URL) as other,
-        start(SUPPORT_SERVICE_URL=f"{one},{other}") as gateway,
+        run_support(REDIS_URL=redis_url) as one,
+        run_support(REDIS_URL=redis_url) as other,
+        start(SUPPORT_SERVICE_URL=f"{one.url},{other.url}") as gateway,
     ):
-        yield "http://{}:{}".format(*gateway.address)
+        yield gateway.url
 
 
 @pytest.fixture(scope="session")
@@ -181,15 +132,17 @@ def test_the_client_of_browsers_chats(shop, js_client, transports):
     assert heard["disconnect"]["reason"] == "io client disconnect"
 
 
-def test_a_client_whose_gateway_stops_is_told_so(start, support_service):
-    with support_service() as url, start(SUPPORT_SERVICE_URL=url) as gateway:
-        with _connect("http://{}:{}".format(*gateway.address), "alice", ["websocket"]) as alice:
-            seconds = gateway.seconds_to_stop()
-            time.sleep(0.2)
+def test_a_client_whose_gateway_stops_is_told_so(start, support):
+    with (
+        start(SUPPORT_SERVICE_URL=support.url) as gateway,
+        _connect(gateway.url, "alice", ["websocket"]) as alice,
+    ):
+        seconds = gateway.seconds_to_stop()
+        time.sleep(0.2)
 
-            assert not alice.connected
-            alice.client.eio.ws.shutdown()  # it would leave that to the garbage collector
-        assert seconds < 5
+        assert not alice.connected
+        alice.client.eio.ws.shutdown()  # it would leave that to the garbage collector
+    assert seconds < 5
 
 
 @TRANSPORTS

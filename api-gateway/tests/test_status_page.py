@@ -59,7 +59,7 @@ def test_every_service_is_shown_with_its_state_and_how_long_it_takes(show):
         "Accounts auth-service ✓ works 12 ms",
         "Profile profile-service ✓ works 12 ms",
         "Catalogue product-service ✓ works 12 ms",
-        "Cart cart-service ! strained 2 of 3 instances 3 ms",
+        "Cart cart-service ! degraded 2 of 3 instances 3 ms",
         "Orders order-service ✕ away \N{EN DASH}",
         "Support customer-support-service ✓ works 12 ms",
     ]

@@ -1,33 +1,19 @@
-from importlib import import_module
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shopkit.errors import Unavailable
+from upstreams import FAILURES, LONGEST_REST_SECONDS, REST_SECONDS, TRUSTED_AGAIN, Service, State, Upstream
 
-upstreams = import_module("upstreams")
-CLOSED, HALF_OPEN, OPEN = upstreams.State
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+CLOSED, HALF_OPEN, OPEN = State
 
 
 @pytest.fixture
 def upstream(clock):
-    return upstreams.Upstream("http://a", 100, clock)
+    return Upstream("http://a", 100, clock)
 
 
-def _fail(upstream, times=upstreams.FAILURES):
+def _fail(upstream, times=FAILURES):
     for _ in range(times):
         place = upstream.take()
         place.failed()
@@ -50,7 +36,7 @@ def test_no_more_requests_are_in_flight_than_may_be(upstream):
 
 
 def test_failures_in_a_row_open_the_breaker(upstream):
-    _fail(upstream, upstreams.FAILURES - 1)
+    _fail(upstream, FAILURES - 1)
     assert upstream.state is CLOSED
 
     _fail(upstream, 1)
@@ -61,7 +47,7 @@ def test_failures_in_a_row_open_the_breaker(upstream):
 
 def test_a_success_between_failures_keeps_it_closed(upstream):
     for _ in range(10):
-        _fail(upstream, upstreams.FAILURES - 1)
+        _fail(upstream, FAILURES - 1)
         _succeed(upstream)
 
     assert upstream.state is CLOSED
@@ -70,7 +56,7 @@ def test_a_success_between_failures_keeps_it_closed(upstream):
 def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
     _fail(upstream)
 
-    clock.now += upstreams.REST_SECONDS
+    clock.now += REST_SECONDS
     assert upstream.state is HALF_OPEN
     upstream.take()
 
@@ -79,14 +65,14 @@ def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
 
 def test_with_each_success_one_more_may_try_until_all_may(upstream, clock):
     _fail(upstream)
-    clock.now += upstreams.REST_SECONDS
+    clock.now += REST_SECONDS
 
     ceilings = []
     while upstream.state is not CLOSED:
         ceilings.append(upstream.ceiling)
         _succeed(upstream)
 
-    assert ceilings == list(range(1, upstreams.TRUSTED_AGAIN))
+    assert ceilings == list(range(1, TRUSTED_AGAIN))
     assert upstream.ceiling == 100
 
 
@@ -107,11 +93,11 @@ def test_a_failure_on_the_way_back_means_twice_the_rest_but_not_for_ever(upstrea
 def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
     for _ in range(3):
         _fail(upstream)
-        clock.now += upstreams.LONGEST_REST_SECONDS
-    _succeed(upstream, upstreams.TRUSTED_AGAIN)
+        clock.now += LONGEST_REST_SECONDS
+    _succeed(upstream, TRUSTED_AGAIN)
 
     _fail(upstream)
-    clock.now += upstreams.REST_SECONDS
+    clock.now += REST_SECONDS
 
     assert upstream.state is HALF_OPEN
 
@@ -119,7 +105,7 @@ def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
 def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
     success, failure = upstream.take(), upstream.take()
     _fail(upstream)
-    clock.now += upstreams.REST_SECONDS
+    clock.now += REST_SECONDS
 
     assert upstream.in_flight == 0
     success.succeeded()
@@ -131,12 +117,12 @@ def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
 
 @given(st.lists(st.sampled_from(["take", "succeed", "fail", "leave", "wait"]), max_size=300))
 def test_whatever_happens_it_comes_back_once_it_is_well(events):
-    clock = Clock()
-    upstream = upstreams.Upstream("http://a", 10, clock)
+    now = 1000.0
+    upstream = Upstream("http://a", 10, lambda: now)
     places = []
     for event in events:
         if event == "wait":
-            clock.now += 3
+            now += 3
         elif event == "take" and upstream.has_room:
             places.append(upstream.take())
         elif event != "take" and places:
@@ -147,8 +133,8 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
 
     for place in places:
         place.leave()
-    clock.now += upstreams.LONGEST_REST_SECONDS
-    _succeed(upstream, upstreams.TRUSTED_AGAIN)
+    now += LONGEST_REST_SECONDS
+    _succeed(upstream, TRUSTED_AGAIN)
 
     assert (upstream.state, upstream.in_flight) == (CLOSED, 0)
 
@@ -156,9 +142,7 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
 class TestSeveral:
     @pytest.fixture
     def service(self, clock):
-        return upstreams.Service(
-            "cart-service", [upstreams.Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")]
-        )
+        return Service("cart-service", [Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")])
 
     def test_the_one_with_the_fewest_requests_in_flight_is_asked(self, service):
         places = [service.take() for _ in range(300)]
@@ -193,7 +177,7 @@ class TestSeveral:
         _fail(service.upstreams[0])
         assert {service.take().url for _ in range(50)} == {"http://b", "http://c"}
 
-        clock.now += upstreams.REST_SECONDS
+        clock.now += REST_SECONDS
 
         assert [service.take().url for _ in range(10)].count("http://a") == 1
 

@@ -177,7 +177,7 @@ def _allow_open_files(needed: int) -> None:
 
 worker_class = Worker
 workers = 1  # Socket.IO sessions live in one process; more capacity is more instances
-worker_connections = int(os.environ.get("MAX_SOCKETS") or 3500) + 500  # so that open sockets leave room for requests
+worker_connections = int(os.environ.get("MAX_SOCKETS") or 3000) + 500  # so that open sockets leave room for requests
 keepalive = 30
 sendfile = False  # it would send without the head that waits for a body
 limit_request_line = limit_request_field_size = 8190

@@ -44,9 +44,9 @@ class Unreader(SocketUnreader):
     owes_continue = False  # the client waits for a word before it sends its body
 
     def expect(self, seconds: float, slowest: float = math.inf) -> None:
-        """Wait so long for all that comes from now on; each byte adds what it may take at the slowest (bytes a second).
+        """From now on wait at most `seconds` in all; each byte adds 1 / `slowest` seconds, up to `seconds` again.
 
-        But never longer at a time. Only waiting counts, not what happens between two reads.
+        Only waiting counts, not what happens between two reads.
         """
         self._seconds = self._left = seconds
         self._slowest = slowest
@@ -122,7 +122,7 @@ class Request(message.Request):
 class Chunks(ChunkedReader):
     """A body in chunks that are not absurdly small, without extensions: either costs us more than whoever sends it."""
 
-    _spare = 1000 * SMALL_CHUNK
+    _spare = 1000 * SMALL_CHUNK  # bytes; each chunk that is smaller uses some up
 
     def parse_chunk_size(self, unreader: Unreader, data: bytes | None = None) -> tuple[int, bytes | None]:
         line = bytearray(data or b"")
