@@ -4,7 +4,6 @@ from functools import partial
 
 from flask import Flask
 from requests.adapters import BaseAdapter
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 import api_docs
 import health
@@ -51,9 +50,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     who_is = ask_auth(proxy.services["auth-service"], adapter)
     limits = Limits(settings.rates, buckets, who_is, measures.limit_decisions)
     door = Door(app.wsgi_app, proxy, tunnels, limits, origins, counts, settings.max_body_bytes)
-    # Each of our own proxies has appended to `X-Forwarded-*` what it saw; whatever stands before that may be made up.
-    hops = dict.fromkeys(("x_for", "x_proto", "x_host"), settings.trusted_proxies)
-    app.wsgi_app = ProxyFix(door, **hops) if settings.trusted_proxies else door  # type: ignore[method-assign]
+    app.wsgi_app = security.believing(settings.trusted_proxies, door)  # type: ignore[assignment, method-assign]
     return app
 
 

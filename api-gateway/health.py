@@ -1,10 +1,11 @@
 """Who the gateway is, and whether the services behind it can work."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from ipaddress import ip_address
 from itertools import chain
+from threading import Lock
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -24,11 +25,12 @@ Clients = Mapping[str, Sequence[ServiceClient]]
 
 def blueprint(services: Clients) -> Blueprint:
     about = Blueprint("about", __name__)
+    ask = _once_a_second(services)
 
     @about.get("/")
     def introduce() -> Response:
         if status_page.is_wanted():
-            return status_page.page(ask_all(services))
+            return status_page.page(ask())
         response = jsonify(service=NAME, services=SERVICES)
         response.vary.add("Accept")
         return response
@@ -40,14 +42,14 @@ def blueprint(services: Clients) -> Blueprint:
     @about.get("/health/ready")
     def ready() -> dict[str, object]:
         """For load balancers: with some of the services the shop is still of use, with none it is not."""
-        states = ask_all(services)
+        states = ask()
         if not any(state.ok for state in states.values()):
             raise Unavailable("Not ready: no service is.", **_in_json(states))
         return {"status": _status(states), "service": NAME, **_in_json(states)}
 
     @about.get("/health")
     def health() -> dict[str, object]:
-        states = ask_all(services)
+        states = ask()
         away = [name for name, state in states.items() if not state.ok]
         if away:
             raise Unavailable(f"Not well: {', '.join(away)}.", **_in_json(states))
@@ -58,9 +60,27 @@ def blueprint(services: Clients) -> Blueprint:
 
 def keep_metrics_inside() -> None:
     """Metrics are for machines in our own network: not for public addresses, nor for who comes through a proxy."""
-    nearby = ip_address(request.remote_addr or "::1").is_private and "X-Forwarded-For" not in request.headers
-    if request.endpoint == "metrics" and not nearby:
+    if request.endpoint != "metrics":
+        return
+    if "X-Forwarded-For" in request.headers or not ip_address(request.remote_addr or "::1").is_private:
         raise NotFound("There is nothing here.")
+
+
+def _once_a_second(services: Clients) -> Callable[[], dict[str, State]]:
+    """Asking is dear, and anybody may have us do it: those who come at once share an answer."""
+    lock = Lock()
+    known: dict[str, State] = {}
+    until = 0.0
+
+    def ask() -> dict[str, State]:
+        nonlocal known, until
+        with lock:
+            if time.monotonic() >= until:
+                known = ask_all(services)
+                until = time.monotonic() + SECONDS
+            return known
+
+    return ask
 
 
 def ask_all(services: Clients) -> dict[str, State]:

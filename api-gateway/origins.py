@@ -2,7 +2,6 @@
 
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Response
 from flask import request as current_request
@@ -56,7 +55,7 @@ class Origins:
         :raise NotAllowed: a page of an origin that is neither ours nor one of these.
         """
         origin = request.headers.get("Origin", "").lower()
-        if origin and urlsplit(origin).netloc != request.host and self._welcome.isdisjoint({origin, "*"}):
+        if origin and origin.partition("://")[2] != request.host and self._welcome.isdisjoint({origin, "*"}):
             raise NotAllowed("Pages of this site may not connect to the shop.")
 
 

@@ -200,7 +200,10 @@ class _Arriving:
         self.close = answer.close
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        try:
+            yield from self._chunks
+        finally:  # Werkzeug's server forgets to close what a client has left
+            self.close()
 
 
 def _phrase(status: int) -> str:

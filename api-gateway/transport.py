@@ -27,7 +27,8 @@ NO_RETRIES = Retry(False)  # what may be sent again depends on the body, which u
 NO_BODY = frozenset({204, 304})
 
 _TARGET = ":path"  # travels among the headers: urllib3 would spell it anew anywhere else
-_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (.*))?")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
 
@@ -102,6 +103,9 @@ class _Connection(HTTPConnection):
             self.connect()
         self.sock.settimeout(SEND_SECONDS)
         self._method = method
+        self._may_switch = "Upgrade" in fields
+        # gunicorn promises to keep a connection, and closes it when the app has left so much of a body unread.
+        self._is_used_up = not isinstance(body, bytes | None)
         data = head.encode("latin-1") + b"\r\n"
         if isinstance(body, bytes | None):
             data += body or b""
@@ -120,10 +124,12 @@ class _Connection(HTTPConnection):
         below = _Response(self.sock, method=self._method)
         try:
             below.begin()
+            if below.status == client.SWITCHING_PROTOCOLS and not self._may_switch:
+                raise client.HTTPException("it changes the protocol unasked")
         except BaseException:
             below.close()
             raise
-        if below.will_close:
+        if below.will_close or self._is_used_up:
             self.close()  # `below` keeps the socket open until its body is read
         return HTTPResponse(
             below,
@@ -199,6 +205,12 @@ class _Response(client.HTTPResponse):
                 raise client.LineTooLong("head")
         return bytes(head[:-4])
 
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise ValueError("a chunk of less than nothing")
+        return size
+
     def _frame(self) -> None:
         """Find out where the body ends (RFC 9112, section 6.3)."""
         coding, length = self.headers.get("Transfer-Encoding"), self.headers.get("Content-Length")
@@ -207,7 +219,7 @@ class _Response(client.HTTPResponse):
         if coding is not None and (coding.lower() != "chunked" or length is not None):
             raise client.HTTPException("it says twice how long it is")
         if length is not None:
-            if not (length.isascii() and length.isdecimal()):
+            if not _LENGTH.fullmatch(length):
                 raise client.HTTPException("a length that is no number")
             self.length = int(length)
         if self.status in NO_BODY or self.status < client.OK or self._method == "HEAD":

@@ -44,6 +44,7 @@ class Upstream:
         self._failures = 0
         self._rest = REST_SECONDS
         self._rests_until = 0.0
+        self._next_try = 0.0
 
     @property
     def state(self) -> State:
@@ -64,11 +65,14 @@ class Upstream:
 
     @property
     def has_room(self) -> bool:
-        return self.in_flight < self.ceiling
+        # Half-open, who takes long, like a long poll or a client's slow body, must not keep the others from trying.
+        may_try = self.state is State.HALF_OPEN and self._clock() >= self._next_try
+        return self.in_flight < (self._max_in_flight if may_try else self.ceiling)
 
     def take(self) -> "Place":
         if self._ramp is not None:
             self._ramp = self.ceiling
+            self._next_try = self._clock() + REST_SECONDS
         place = Place(self)
         self._places.add(place)
         return place

@@ -3,6 +3,8 @@
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
 
 import pytest
 
@@ -18,6 +20,9 @@ FAULTS = {
     "a header without end": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000,
     "headers without end": b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20_000 + b"\r\n",
     "interim answers without end": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 50,
+    "a reason that cannot be passed on": b"HTTP/1.1 200 O\0K\r\nContent-Length: 2\r\n\r\nok",
+    "a length without end": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n",
+    "another protocol, unasked": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
     "half a short body": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
 }
 
@@ -142,3 +147,27 @@ def test_who_leaves_before_or_during_an_answer_leaves_its_place(impatient, upstr
             client.recv(1)
 
     _wait_until_well(impatient, "/products")
+
+
+def test_a_service_that_refuses_a_long_body_and_hangs_up_is_not_away(start):
+    """gunicorn promises to keep the connection, gives up on so much of an unread body, and closes after all."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as service:
+        Thread(target=_refuse_all, args=(service,), daemon=True).start()
+        with start(CART_SERVICE_URL=f"http://127.0.0.1:{service.getsockname()[1]}") as gateway:
+            statuses = {gateway.ask("POST", "/cart/items", bytes(70_000)).status for _ in range(20)}
+        service.shutdown(socket.SHUT_RDWR)
+
+    assert statuses == {401}
+
+
+def _refuse_all(service):
+    with suppress(OSError):
+        while True:
+            connection, _ = service.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+                left = 69_000
+                while left > 0 and (data := connection.recv(65536)):
+                    left -= len(data)
+                time.sleep(0.02)  # for so long it looks like a connection that is kept

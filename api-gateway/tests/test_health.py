@@ -22,6 +22,15 @@ def test_it_is_ready_when_all_services_are(client, network, path):
     assert response.json["services"] == dict.fromkeys(SERVICES, "ok")
 
 
+def test_who_asks_often_does_not_have_the_services_asked_as_often(client, network):
+    network.on("GET", "/health/ready", {"status": "ok"})
+
+    for _ in range(10):
+        client.get("/health")
+
+    assert len(network.calls) <= 2 * len(SERVICES)
+
+
 def test_it_names_the_services_that_are_away(client, network):
     def only_carts_are_away(request):
         if ":5004" in request.url:

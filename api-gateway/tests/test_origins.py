@@ -66,6 +66,7 @@ def test_other_options_are_the_services_business(client, network):
         ("https://evil.example.com", 403),
         ("https://localhost.evil.com", 403),
         ("null", 403),
+        ("http://[", 403),
     ],
 )
 def test_a_websocket_is_for_our_own_pages(client, network, origin, status):

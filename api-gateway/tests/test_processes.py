@@ -190,6 +190,19 @@ def test_there_is_no_websocket_to_a_service_that_is_away(connection):
     assert connection.ask("GET", "/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"}).status == 502
 
 
+def test_a_request_that_waits_behind_another_is_answered_before_a_stop(start, upstream):
+    get = b"GET /cart/%b HTTP/1.1\r\nHost: shop\r\n\r\n"
+    with start() as gateway, gateway.socket() as client:
+        client.sendall(get % b"slow" + get % b"other")
+        time.sleep(0.3)
+        gateway.process.terminate()
+        time.sleep(1)
+        upstream.go_on.set()
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert received.count(b"HTTP/1.1 200 ") == 2
+
+
 def test_a_request_in_flight_is_finished_before_a_stop(start, upstream):
     with start() as gateway:
         connection = gateway.connect()

@@ -121,3 +121,38 @@ def test_a_preflight_is_free(client_behind):
     for _ in range(3):
         assert client.options("/cart", headers=preflight).status_code == 204
     assert client.get("/cart").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("scheme", "means"), [("wss", "https"), ("HTTPS", "https"), ("ws", "http"), ("gopher", "http")]
+)
+def test_a_trusted_proxy_may_call_the_scheme_what_it_likes(client_behind, network, scheme, means):
+    response = client_behind(1).get("/cart", headers={"X-Forwarded-Proto": scheme})
+
+    assert response.status_code == 200
+    assert network.requests[0].headers["X-Forwarded-Proto"] == means
+
+
+@pytest.mark.parametrize(
+    ("sent", "address"),
+    [
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_trusted_proxy_may_spell_addresses_as_it_likes(client_behind, network, sent, address):
+    client = client_behind(1)
+
+    assert client.get("/health/live", headers={"X-Forwarded-For": sent}).status_code == 200
+    assert client.get("/cart", headers={"X-Forwarded-For": sent}).status_code == 200
+    assert network.requests[0].headers["X-Forwarded-For"] == address
+
+
+def test_a_port_does_not_make_another_client(client_behind):
+    client = client_behind(1)
+
+    statuses = [client.get("/cart", headers={"X-Forwarded-For": f"192.0.2.1:{port}"}).status_code for port in (1, 2)]
+
+    assert statuses == [200, 429]

@@ -53,6 +53,19 @@ def test_a_success_between_failures_keeps_it_closed(upstream):
     assert upstream.state is CLOSED
 
 
+def test_a_try_that_takes_long_does_not_keep_others_from_trying(upstream, clock):
+    _fail(upstream)
+    clock.now += REST_SECONDS
+    upstream.take()
+    assert not upstream.has_room
+
+    clock.now += REST_SECONDS
+
+    assert upstream.has_room
+    upstream.take()
+    assert not upstream.has_room
+
+
 def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
     _fail(upstream)
 

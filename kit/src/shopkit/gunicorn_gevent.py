@@ -97,10 +97,11 @@ class Worker(GeventWorker):
         """Serve one connection: HTTP/1.1 without TLS, where gunicorn's own would also speak other protocols."""
         client.settimeout(self.answer_seconds)
         connection = Connection(self.cfg, client, addr, self.head_seconds, self.body_seconds)
+        address = listener.getsockname()  # which has none any more while this process stops
         close = util.close
         try:
             while self._has_another(connection):
-                self.handle_request(listener.getsockname(), next(connection), client, addr)
+                self.handle_request(address, next(connection), client, addr)
         except StopIteration:
             close = self._linger
         except OSError as error:
