@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from math import ceil, floor
@@ -86,7 +86,7 @@ class Limits:
         self._rates = rates
         self._buckets = buckets
         self._callers = _Callers(who_is, clock)
-        self._decisions = decisions
+        self._decisions = cache(decisions.labels)
 
     def admit(self, request: Request, route: Route) -> dict[str, str]:
         """Count a request.
@@ -94,9 +94,10 @@ class Limits:
         :return: header fields for its answer: draft-ietf-httpapi-ratelimit-headers-11.
         :raise TooManyRequests: its headers are these and `Retry-After`.
         """
-        path = unquote(route.target.partition("?")[0])
-        if request.method == "POST" and route.service == "auth-service" and path in SIGN_IN_PATHS:
-            return self._admit_sign_in(request, SIGN_IN_PATHS[path])
+        if route.service == "auth-service" and request.method == "POST":
+            path = unquote(route.target.partition("?")[0])
+            if path in SIGN_IN_PATHS:
+                return self._admit_sign_in(request, SIGN_IN_PATHS[path])
         if self._rates.requests is None:
             return {}
         with self._callers.recall(_token(request)) as user:
@@ -121,7 +122,7 @@ class Limits:
         )
         seconds = _seconds_to_next(tokens, bucket)
         fields = _fields(bucket, floor(tokens), seconds)
-        self._decisions.labels(bucket.policy, "allowed" if allowed else "refused").inc()
+        self._decisions(bucket.policy, "allowed" if allowed else "refused").inc()
         if not allowed:
             raise _too_many(bucket, seconds, fields)
         return fields

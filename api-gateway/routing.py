@@ -71,8 +71,10 @@ def _is_hidden(names: list[str]) -> bool:
 
 
 def _is_ambiguous(names: list[str]) -> bool:
+    start = "".join(names[:2])
     return (
         "" in names[:-1]
         or not {".", ".."}.isdisjoint(names)
-        or any(char in "/\\" or not char.isprintable() for name in names[:2] for char in name)
+        or not start.isprintable()
+        or not {"/", "\\"}.isdisjoint(start)
     )

@@ -9,6 +9,7 @@ import os  # noqa: E402
 import resource  # noqa: E402
 import time  # noqa: E402
 from contextlib import suppress  # noqa: E402
+from functools import lru_cache  # noqa: E402
 from http import HTTPStatus  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -53,6 +54,14 @@ class Response(wsgi.Response):
     headers_sent: bool
     _head = b""
 
+    def default_headers(self) -> list[str]:
+        ending = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
+        return [
+            f"HTTP/1.{self.req.version[1]} {self.status}\r\n",
+            f"Server: {self.version}\r\nDate: {_date(int(time.time()))}\r\nConnection: {ending}\r\n",
+            "Transfer-Encoding: chunked\r\n" if self.chunked else "",
+        ]
+
     def send_headers(self) -> None:
         if not self.headers_sent:
             fields = [f"{name}: {text}\r\n" for name, text in self.headers]
@@ -76,7 +85,9 @@ class Response(wsgi.Response):
                 self.sock.sendall(memoryview(data)[sent:])
 
 
-wsgi.Response = Response  # what `wsgi.create` takes if nobody names another, and the worker names none
+@lru_cache(1)
+def _date(second: int) -> str:
+    return str(util.http_date(second))
 
 
 class Worker(GeventWorker):
@@ -112,6 +123,34 @@ class Worker(GeventWorker):
             close = self._linger
         finally:
             close(client)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Have the app answer. gunicorn's own does the same, with hooks, timing and access log around it.
+
+        :raise StopIteration: the connection is not to be used again.
+        """
+        response, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, Response)
+        environ["wsgi.multithread"] = True
+        if not self.alive:
+            response.force_close()
+        try:
+            body = self.wsgi(environ, response.start_response)
+            try:
+                for chunk in body:
+                    response.write(chunk)
+                response.close()
+            finally:
+                if hasattr(body, "close"):
+                    body.close()
+        except (OSError, StopIteration):
+            raise
+        except Exception:
+            if not response.headers_sent:
+                raise
+            self.log.exception("an answer broke off")
+            raise ConnectionResetError(errno.ECONNRESET, "another answer would be read as part of the first") from None
+        if response.should_close():
+            raise StopIteration
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what no app could: a head that makes no sense, or an app that raises."""
