@@ -62,7 +62,7 @@ class Door:
                 raise MethodNotAllowed(METHODS)
             limits = self.limits.admit(request, route)
             reply = self._pass_on(request, route)
-        except Exception as error:
+        except Exception as error:  # the one place that turns errors into answers, here as in Flask
             problem = errors.answer(error)
             reply = Reply(problem.status_code, list(problem.headers.items()), [problem.get_data()])
         reply.headers += limits.items()

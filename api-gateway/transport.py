@@ -126,7 +126,7 @@ class _Connection(HTTPConnection):
             below.begin()
             if below.status == client.SWITCHING_PROTOCOLS and not self._may_switch:
                 raise client.HTTPException("it changes the protocol unasked")
-        except BaseException:
+        except BaseException:  # whatever it was, even the end of this greenlet: nobody else would close it
             below.close()
             raise
         if below.will_close or self._is_used_up:

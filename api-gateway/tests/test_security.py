@@ -156,3 +156,20 @@ def test_a_port_does_not_make_another_client(client_behind):
     statuses = [client.get("/cart", headers={"X-Forwarded-For": f"192.0.2.1:{port}"}).status_code for port in (1, 2)]
 
     assert statuses == [200, 429]
+
+
+def test_metrics_tell_what_is_going_on_at_the_gateway(client_behind):
+    client = client_behind(0)
+    for _ in range(2):
+        client.get("/cart")
+
+    text = client.get("/metrics").text
+
+    assert 'gateway_rate_limit_decisions_total{decision="allowed",policy="requests"} 1.0' in text
+    assert 'gateway_rate_limit_decisions_total{decision="refused",policy="requests"} 1.0' in text
+    assert 'gateway_requests_in_flight{service="cart-service",url="http://127.0.0.1:5004"} 0.0' in text
+    assert 'gateway_breaker_state{service="cart-service",url="http://127.0.0.1:5004"} 0.0' in text
+    assert 'http_requests_total{method="GET",rule="/cart",status="429"} 1.0' in text
+    assert 'http_request_duration_seconds_count{method="GET",rule="/cart"} 2.0' in text
+    assert 'gateway_retries_total{service="cart-service"} 0.0' in text
+    assert "gateway_open_sockets 0.0" in text

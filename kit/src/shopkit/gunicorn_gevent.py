@@ -118,7 +118,7 @@ class Worker(GeventWorker):
         except OSError as error:
             if not _is_departure(error):
                 self.log.exception("a connection failed")
-        except Exception as error:
+        except Exception as error:  # no connection may take the worker, and so all others, with it
             self.handle_error(connection.mesg, client, addr, error)
             close = self._linger
         finally:
@@ -144,7 +144,7 @@ class Worker(GeventWorker):
                     body.close()
         except (OSError, StopIteration):
             raise
-        except Exception:
+        except Exception:  # the app's, whatever it is; once an answer has begun, no other can follow
             if not response.headers_sent:
                 raise
             self.log.exception("an answer broke off")
