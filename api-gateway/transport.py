@@ -18,6 +18,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection
 
+from shopkit.sockets import send_all
+
 POOL_SIZE = 256  # idle connections kept to each address
 SEND_SECONDS = 30.0  # as long as a service may take to accept a piece of a body
 MAX_HEAD_BYTES = 64 * 1024
@@ -109,9 +111,7 @@ class _Connection(HTTPConnection):
         data = head.encode("latin-1") + b"\r\n"
         if isinstance(body, bytes | None):
             data += body or b""
-        sent = self.sock.send(data)  # mostly all; gevent's `sendall` asks for the size of the buffer first
-        if sent < len(data):
-            self.sock.sendall(memoryview(data)[sent:])
+        send_all(self.sock, data)
         if isinstance(body, bytes | None):
             return
         for chunk in body:

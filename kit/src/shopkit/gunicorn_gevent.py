@@ -30,6 +30,7 @@ from gunicorn.workers.ggevent import GeventWorker  # noqa: E402
 
 from shopkit import errors, logs, stopping  # noqa: E402
 from shopkit.gunicorn_conf import *  # noqa: E402, F403 - the same settings, but for the worker
+from shopkit.sockets import send_all  # noqa: E402
 from shopkit.strict_http import Connection, TooSlow  # noqa: E402
 
 MAX_DRAINED_BYTES = 8 * 1024 * 1024
@@ -80,9 +81,7 @@ class Response(wsgi.Response):
     def _send(self, data: bytes) -> None:
         if data := self._head + data:
             self._head = b""
-            sent = self.sock.send(data)  # mostly all; gevent's `sendall` asks for the size of the buffer first
-            if sent < len(data):
-                self.sock.sendall(memoryview(data)[sent:])
+            send_all(self.sock, data)
 
 
 @lru_cache(1)
