@@ -141,8 +141,25 @@ def service():
 @pytest.fixture
 def database_uri(request, tmp_path):
     """An empty database for one service."""
-    if not request.config.getoption("--postgres"):
-        return f"sqlite:///{tmp_path}/service.db"
+    return _postgres() if request.config.getoption("--postgres") else _sqlite(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_database_uri(request, tmp_path):
+    """An empty database of each kind, one after the other; the second where there is one."""
+    if request.param == "sqlite":
+        return _sqlite(tmp_path)
+    try:
+        return _postgres()
+    except sa.exc.OperationalError as error:
+        pytest.skip(f"no PostgreSQL: {error.orig}")
+
+
+def _sqlite(folder):
+    return f"sqlite:///{folder}/service.db"
+
+
+def _postgres():
     schema = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     engine = sa.create_engine(POSTGRES_URI)
     with engine.begin() as connection:

@@ -1,6 +1,7 @@
-import time
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from secrets import token_urlsafe
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from shopkit.auth import ADMIN, only
 from shopkit.database import new_database
 from shopkit.errors import Conflict, NotFound, NotSignedIn, Unavailable, UpstreamTimeout
 from shopkit.http_client import ServiceClient
-from shopkit.idempotency import current_key, idempotent
+from shopkit.idempotency import current_key, fingerprint, idempotent, takes_key
 from shopkit.schemas import Input, Output
 from shopkit.service import Answer, create_service
 
@@ -60,7 +61,7 @@ def things_api() -> APIBlueprint:
         current_app.config["ACT"]()
         thing = Thing(name=body.name)
         db.session.add(thing)
-        db.session.commit()
+        db.session.flush()
         answer = current_app.make_response((ThingOut.model_validate(thing).model_dump(), 201))
         answer.headers.update({"Location": f"/things/{thing.id}", "Link": '</things>; rel="up"', "X-Other": "not kept"})
         return answer
@@ -80,6 +81,21 @@ def things_api() -> APIBlueprint:
         current_app.config["ACT"]()
         return "", 204
 
+    @things.post("/refusing-things")
+    @idempotent
+    def refuse(body: NewThing) -> Answer:
+        """Make a thing and refuse it, without raising anything."""
+        db.session.add(Thing(name=body.name))
+        db.session.flush()
+        return "", 409
+
+    @things.post("/own-things")
+    @takes_key
+    def make_by_oneself(body: NewThing) -> Answer:
+        """Say what the key and the body are known by."""
+        current_app.config["ACT"]()
+        return ThingOut(id=0, name=f"{current_key()} {fingerprint()}")
+
     @things.post("/secrets")
     def unmarked(body: NewThing) -> Answer:
         """Make something whose answer is not kept."""
@@ -94,6 +110,11 @@ def things_api() -> APIBlueprint:
         return ThingOut(id=0, name=str(current_key()))
 
     return things
+
+
+@pytest.fixture
+def database_uri(each_database_uri):
+    return each_database_uri
 
 
 @pytest.fixture
@@ -336,6 +357,7 @@ class TestHeader:
 
         assert headers(paths["/things"]["post"]) == ["Idempotency-Key"]
         assert headers(paths["/things/{thing_id}"]["delete"]) == ["Idempotency-Key"]
+        assert headers(paths["/own-things"]["post"]) == ["Idempotency-Key"]
         assert headers(paths["/secrets"]["post"]) == []
 
 
@@ -351,7 +373,7 @@ class TestNotFinal:
             idempotency.InUse("The order is being placed."),
         ],
     )
-    def test_an_answer_that_asks_for_another_try_frees_the_key(self, app, post, runs, kept, error):
+    def test_an_answer_that_asks_for_another_try_is_not_kept(self, app, post, runs, kept, error):
         runs.act = _raise(error)
         assert post().status_code in (401, 409, 429, 503, 504)
         assert kept() == []
@@ -363,10 +385,11 @@ class TestNotFinal:
         assert "Idempotent-Replayed" not in answer.headers
         assert _things(app) == 1
 
-    def test_a_bug_frees_the_key(self, post, runs, kept):
+    def test_a_bug_is_not_kept(self, app, post, runs, kept):
         runs.act = _raise(ZeroDivisionError())
 
         assert post().status_code == 500
+        assert _things(app) == 0
         assert kept() == []
 
     def test_after_a_failure_the_key_may_come_with_another_body(self, post, runs):
@@ -377,104 +400,147 @@ class TestNotFinal:
         assert post(name="table").status_code == 201
 
 
-class TestRunning:
-    def test_meanwhile_the_second_is_told_to_ask_again(self, app, post, runs, alice):
-        seen = []
+class TestOnce:
+    """Key, answer and what the view did are in one transaction."""
 
-        def again():
-            runs.act = lambda: None
-            seen.append(app.test_client().post("/things", json={"name": "lamp"}, headers={**alice, **KEY}))
-            seen.append(app.test_client().post("/things", json={"name": "table"}, headers={**alice, **KEY}))
-
-        runs.act = again
+    @pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+    def test_a_key_acts_once_even_if_the_process_dies(self, app, post, moment):
+        _die(app, post, moment)
 
         assert post().status_code == 201
-        assert [(each.status_code, each.json["code"]) for each in seen] == [
-            (409, "idempotency_key_in_use"),
-            (422, "idempotency_key_reused"),
-        ]
-        assert seen[0].headers["Retry-After"] == "1"
-        assert len(runs) == 1
+        assert post().headers["Idempotent-Replayed"] == "true"
+        assert _things(app) == 1
 
-    def test_of_twenty_at_once_one_acts(self, app, runs, alice, post):
-        runs.act = lambda: time.sleep(0.3)
-
+    def test_of_twenty_at_once_one_acts_and_all_get_its_answer(self, app, alice):
         def request(_):
             return app.test_client().post("/things", json={"name": "lamp"}, headers={**alice, **KEY})
 
         with ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(request, range(20)))
 
-        assert len(runs) == _things(app) == 1
-        done = [each for each in answers if each.status_code == 201]
-        waiting = [each for each in answers if each.status_code == 409]
-        assert len(done) + len(waiting) == 20
-        assert {each.data for each in [*done, post()]} == {done[0].data}
-        assert {each.json["code"] for each in waiting} <= {"idempotency_key_in_use"}
+        assert _things(app) == 1
+        assert {each.status_code for each in answers} == {201}
+        assert len({each.data for each in answers}) == 1
 
-    def test_who_does_not_come_back_keeps_the_key_until_the_lease_ends(self, post, runs, clock):
-        _die(post, runs)
-        runs.act = lambda: None
+    @pytest.mark.parametrize(("body", "status"), [({"name": "lamp"}, 201), ({"name": "table"}, 422)])
+    def test_who_finds_on_acting_that_another_was_first_undoes_it_and_says_what_they_said(
+        self, app, post, runs, alice, body, status
+    ):
+        _meanwhile(app, runs, alice, body={"name": "lamp"})
 
-        assert post().json["code"] == "idempotency_key_in_use"
-        clock.forward(seconds=60)
-        assert post(name="table").json["code"] == "idempotency_key_reused"
-        assert post().status_code == 201
-        assert post().headers["Idempotent-Replayed"] == "true"
+        second = post(**body)
+
+        assert second.status_code == status
         assert len(runs) == 2
+        assert _things(app) == 1
+        if status == 201:
+            assert second.headers["Idempotent-Replayed"] == "true"
+            assert second.data == post().data
 
-    def test_of_twenty_who_take_over_one_acts(self, app, post, runs, clock, alice):
-        _die(post, runs)
-        runs.act = lambda: time.sleep(0.3)
-        clock.forward(seconds=60)
+    def test_who_fails_because_another_was_first_says_what_they_said(self, app, post, runs, alice):
+        _meanwhile(app, runs, alice, body={"name": "lamp"}, then=_raise(Conflict("There is a lamp.")))
 
-        def request(_):
-            return app.test_client().post("/things", json={"name": "lamp"}, headers={**alice, **KEY}).status_code
-
-        with ThreadPoolExecutor(20) as pool:
-            assert set(pool.map(request, range(20))) <= {201, 409}
-
+        assert post().status_code == 201
         assert _things(app) == 1
 
-    @pytest.mark.parametrize("slow_ends", [lambda: None, _raise(Unavailable("Later."))])
-    def test_who_comes_back_too_late_changes_nothing(self, app, post, runs, clock, alice, slow_ends):
-        """The slow one's client has its own answer; whoever took over decides what is repeated."""
-        fast = []
+    @pytest.mark.parametrize("headers", [KEY, {}])
+    @pytest.mark.parametrize("error", [OperationalError("COMMIT", {}, Exception("disk full")), ZeroDivisionError()])
+    def test_a_commit_that_fails_is_a_failure_and_nothing_is_done_or_kept(self, app, post, kept, error, headers):
+        def fail(_):
+            raise error
 
-        def slow():
-            clock.forward(seconds=61)
-            runs.act = lambda: None
-            fast.append(app.test_client().post("/things", json={"name": "lamp"}, headers={**alice, **KEY}))
-            slow_ends()
+        sa.event.listen(db.session, "before_commit", fail)
+        try:
+            failed = post(headers)
+        finally:
+            sa.event.remove(db.session, "before_commit", fail)
 
-        runs.act = slow
+        assert failed.status_code == (503 if isinstance(error, OperationalError) else 500)
+        assert (_things(app), kept()) == (0, [])
+        assert post(headers).status_code == 201
 
-        slow_answer = post()
-
-        assert fast[0].status_code == 201
-        assert slow_answer.data != fast[0].data
-        assert post().data == fast[0].data
-
-    def test_an_answer_that_cannot_be_kept_is_given_all_the_same(self, post, runs, monkeypatch, clock, caplog):
-        with monkeypatch.context() as broken:
-            broken.setattr(idempotency, "_delete_expired", _raise_locked)
-            assert post().status_code == 201
-
-        assert "was not kept" in caplog.text
-        assert post().json["code"] == "idempotency_key_in_use"
-        clock.forward(seconds=60)
-        assert post().status_code == 201
-
-
-def _die(post, runs):
-    """The process ends in the view: nothing below `Exception` is caught on the way out."""
-    runs.act = _raise(KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    def test_an_expired_key_cannot_make_two_act(self, app, post, runs, alice, clock):
         post()
+        clock.forward(hours=24)
+        _meanwhile(app, runs, alice, body={"name": "lamp"})
+
+        assert post().headers["Idempotent-Replayed"] == "true"
+        assert _things(app) == 2
+
+    @pytest.mark.parametrize("headers", [KEY, {}])
+    def test_a_view_that_commits_by_itself_is_a_bug_that_shows_at_once(self, app, post, runs, headers):
+        runs.act = db.session.commit
+
+        assert post(headers).status_code == 500
+        assert _things(app) == 0
+
+    @pytest.mark.parametrize("headers", [KEY, {}])
+    def test_an_error_that_is_returned_undoes_what_the_view_did_too(self, app, post, runs, headers):
+        assert post(headers, path="/refusing-things").status_code == 409
+        assert _things(app) == 0
 
 
-def _raise_locked(_):
-    raise OperationalError("DELETE", {}, Exception("database is locked"))
+class TestSize:
+    def test_an_answer_of_16_kb_is_kept(self, post, runs):
+        text = token_urlsafe(15_000)[:15_000]
+        first, second = post(name=text), post(name=text)
+
+        assert (first.data, len(runs)) == (second.data, 1)
+
+    def test_of_a_larger_one_the_key_is_kept_and_the_repetition_says_so(self, app, post, kept):
+        text = token_urlsafe(30_000)
+        first, second = post(name=text), post(name=text)
+
+        assert first.status_code == 201
+        assert (second.status_code, second.json["code"]) == (409, "answer_not_kept")
+        assert "201" in second.json["detail"]
+        assert _things(app) == 1
+        assert [row.body for row in kept()] == [None]
+        assert post(name="other").json["code"] == "idempotency_key_reused"
+
+
+class TestOwnKeys:
+    """`takes_key`: the view keeps the key itself."""
+
+    def test_the_view_gets_key_and_fingerprint_and_nothing_is_kept_for_it(self, post, runs, kept):
+        first, second = post(path="/own-things"), post(path="/own-things")
+
+        assert first.data == second.data
+        assert first.json["name"].startswith(KEY["Idempotency-Key"])
+        assert post(path="/own-things", name="table").data != first.data
+        assert runs == [KEY["Idempotency-Key"]] * 3
+        assert kept() == []
+
+    def test_without_a_key_there_is_none(self, post, runs):
+        post({}, path="/own-things")
+
+        assert runs == [None]
+
+    def test_what_is_no_key_is_refused(self, post, runs):
+        assert post({"Idempotency-Key": "two words"}, path="/own-things").status_code == 422
+        assert runs == []
+
+
+def _meanwhile(app, runs, who, body, then=lambda: None):
+    """While the view runs and has not touched the database, somebody else's request with the same key comes first."""
+
+    def act():
+        runs.act = lambda: None
+        assert app.test_client().post("/things", json=body, headers={**who, **KEY}).status_code == 201
+        then()
+
+    runs.act = act
+
+
+def _die(app, post, moment):
+    """Send the request in a process that ends at this moment."""
+    with app.app_context():
+        db.engine.dispose()
+    if (child := os.fork()) == 0:
+        sa.event.listen(db.session, moment, lambda _: os._exit(9))
+        post()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
 class TestExpiry:
@@ -487,29 +553,6 @@ class TestExpiry:
         assert "Idempotent-Replayed" not in post(name="table").headers
         assert post(name="table").headers["Idempotent-Replayed"] == "true"
         assert len(runs) == 2
-
-    def test_while_a_key_is_used_anew_the_old_answer_is_not_repeated(self, app, post, runs, clock, alice):
-        post()
-        clock.forward(hours=24)
-        seen = []
-
-        def again():
-            seen.append(app.test_client().post("/things", json={"name": "lamp"}, headers={**alice, **KEY}))
-
-        runs.act = again
-
-        assert post().status_code == 201
-        assert seen[0].json["code"] == "idempotency_key_in_use"
-
-    def test_a_new_key_takes_some_expired_ones_with_it(self, post, clock, kept, monkeypatch):
-        monkeypatch.setattr(idempotency, "_IN_PASSING", 2)
-        for n in range(3):
-            post({"Idempotency-Key": f"old-{n}"})
-        clock.forward(hours=25)
-
-        post()
-
-        assert [row.expires_at > clock.now for row in kept()] == [False, True]
 
     def test_the_job_deletes_all_that_have_expired(self, app, post, clock, kept, monkeypatch):
         monkeypatch.setattr(idempotency, "_AT_ONCE", 2)

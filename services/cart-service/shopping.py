@@ -24,7 +24,7 @@ def look_at(user_id: int) -> CartOut:
 
 
 def put_in(user_id: int, product_id: int, quantity: int) -> CartOut:
-    """Put some of a product in the cart; it adds up with what is there.
+    """Put some of a product in the cart, which adds up with what is there; not yet committed.
 
     :raise NotFound: no such product.
     :raise Conflict: there are not that many, or it is too much for a cart.
@@ -50,11 +50,16 @@ def set_quantity(user_id: int, item_id: int, quantity: int) -> CartOut:
         item = fetch_or_404(CartItem, item_id, user_id=user_id)
         _set_quantity(item, _existing(known, item.product_id), quantity)
 
-    return _change(user_id, change)
+    changed = _change(user_id, change)
+    db.session.commit()
+    return changed
 
 
 def _change(user_id: int, change: Callable[[Products], None], *new: int) -> CartOut:
-    """Change the cart, knowing the products in it; ask anew if somebody put others in while we were asking."""
+    """Change the cart, knowing the products in it; ask anew if somebody put others in while we were asking.
+
+    The caller commits.
+    """
     for _ in range(ATTEMPTS):
         wanted = products_of(user_id).union(new)
         db.session.rollback()
@@ -64,9 +69,7 @@ def _change(user_id: int, change: Callable[[Products], None], *new: int) -> Cart
         hold_cart(user_id)
         if products_of(user_id) <= wanted:
             change(known)
-            changed = _priced(user_id, contents_of(user_id), known)
-            db.session.commit()
-            return changed
+            return _priced(user_id, contents_of(user_id), known)
         db.session.rollback()
     raise Conflict("The cart keeps changing; look at it and try again.", code="changed_meanwhile")
 

@@ -26,7 +26,7 @@ from werkzeug.exceptions import InternalServerError
 
 import conversation
 from conversation import room_of
-from models import ticket_for
+from models import db, ticket_for
 from schemas import ChatMessage, NewTicket, SocketAuth, TicketRef
 from shopkit.auth import PEOPLE, bearer_token, current_user, who_is
 from shopkit.database import writes
@@ -91,6 +91,7 @@ def leave_chat(body: TicketRef) -> Acknowledgement:
 @writes
 def chat_message(body: ChatMessage) -> Acknowledgement:
     message = conversation.reply(current_user(), body.ticket_id, body.message)
+    db.session.commit()
     return {"message": message.model_dump(mode="json")}
 
 
@@ -98,6 +99,7 @@ def chat_message(body: ChatMessage) -> Acknowledgement:
 @writes
 def contact_form(body: NewTicket) -> Acknowledgement:
     ticket = conversation.open_ticket(current_user(), body)
+    db.session.commit()
     emit("contact_form_status", {"status": "received", "ticket_id": ticket.id})
     return {"ticket_id": ticket.id}
 

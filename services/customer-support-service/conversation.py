@@ -1,22 +1,27 @@
-"""What people do with tickets, through whichever door they come: HTTP or Socket.IO."""
+"""What people do with tickets, through whichever door they come: HTTP or Socket.IO.
+
+What adds something leaves the commit to the door, which may have an `Idempotency-Key` to commit with it.
+"""
+
+from functools import partial
 
 from flask import current_app
 
 from models import CLOSED, OPEN, Message, Ticket, db, ticket_for
 from schemas import MessageOut, NewTicket, TicketOut
 from shopkit.auth import User
-from shopkit.database import now
+from shopkit.database import after_commit, now
 
 
 def open_ticket(user: User, new: NewTicket) -> TicketOut:
     ticket = Ticket.by(user, new.subject, new.message)
     db.session.add(ticket)
-    db.session.commit()
+    db.session.flush()
     return TicketOut.model_validate(ticket)
 
 
 def reply(user: User, ticket_id: int, text: str) -> MessageOut:
-    """Add a message, which opens a closed ticket again, and tell everyone in its room.
+    """Add a message, which opens a closed ticket again, and once that is committed tell everyone in its room.
 
     :raise NotFound: no such ticket, or somebody else's.
     """
@@ -26,9 +31,10 @@ def reply(user: User, ticket_id: int, text: str) -> MessageOut:
     db.session.add(message)
     ticket.move_to(OPEN)
     ticket.updated_at = now()
-    db.session.commit()
+    db.session.flush()
     shown = MessageOut.model_validate(message)
-    current_app.extensions["socketio"].emit("new_message", shown.model_dump(mode="json"), to=room_of(ticket_id))
+    emit = current_app.extensions["socketio"].emit
+    after_commit(partial(emit, "new_message", shown.model_dump(mode="json"), to=room_of(ticket_id)))
     return shown
 
 

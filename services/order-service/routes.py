@@ -8,7 +8,7 @@ from schemas import NewOrder, OrderOut, OrderPath, OrderQuery, Orders, StatusCha
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
 from shopkit.errors import NotAllowed
-from shopkit.idempotency import current_key, idempotent
+from shopkit.idempotency import current_key, takes_key
 from shopkit.paging import page_of
 from shopkit.service import Answer
 
@@ -16,7 +16,7 @@ orders = APIBlueprint("orders", __name__, abp_tags=[Tag(name="orders")])
 
 
 @orders.post("/orders", responses={201: OrderOut})
-@idempotent
+@takes_key
 def check_out(body: NewOrder) -> Answer:
     """Buy what is in the cart; with an Idempotency-Key a repeated request buys once."""
     order = the_checkout().place_order(current_user(), body, current_key())
@@ -58,14 +58,14 @@ def change_status(path: OrderPath, body: StatusChange) -> Answer:
 
 
 @orders.delete("/orders/<int:order_id>/cancel", responses={200: OrderOut})
-@idempotent
+@takes_key
 def cancel(path: OrderPath) -> Answer:
     """Cancel an order: the money is given back, and what was bought can be bought again."""
     return _cancelled(_order(path.order_id))
 
 
 @orders.post("/orders/<int:order_id>/cancel", responses={200: OrderOut})
-@idempotent
+@takes_key
 def cancel_by_post(path: OrderPath) -> Answer:
     """Cancel an order, for clients that cannot DELETE."""
     return _cancelled(_order(path.order_id))

@@ -90,7 +90,6 @@ def list_category(path: CategoryPath, query: Page) -> Answer:
 def add_product(body: NewProduct) -> Answer:
     """Add a product."""
     product = new_product(current_user(), **body.model_dump())
-    db.session.commit()
     return ProductOut.model_validate(product), 201
 
 

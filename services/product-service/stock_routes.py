@@ -36,7 +36,6 @@ def adjust_stock(path: ProductPath, body: NewAdjustment) -> Answer:
     """Put some of a product on the shelf, or take some away that nobody has reserved, and say why."""
     product = locked_product(path.product_id)
     change_stock(product, body.change, body.reason, current_user())
-    db.session.commit()
     return ProductOut.model_validate(product)
 
 

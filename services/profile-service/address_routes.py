@@ -25,9 +25,7 @@ def add(body: NewAddress) -> Answer:
     """Add an address; the first one is the default."""
     address = Address(user_id=current_user().id, **body.model_dump())
     add_to_list(address)
-    added = AddressOut.model_validate(address)
-    db.session.commit()
-    return added, 201
+    return AddressOut.model_validate(address), 201
 
 
 @addresses.get("/addresses/<int:address_id>", responses={200: AddressOut})

@@ -75,6 +75,4 @@ def _added(card: dict[str, object], **from_number: str) -> Answer:
     provider = current_app.config["PAYMENT_PROVIDER"]
     payment_method = PaymentMethod(user_id=current_user().id, provider=provider, **card, **from_number)
     add_to_list(payment_method)
-    added = PaymentMethodOut.model_validate(payment_method)
-    db.session.commit()
-    return added, 201
+    return PaymentMethodOut.model_validate(payment_method), 201

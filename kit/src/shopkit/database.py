@@ -4,7 +4,9 @@ SQLite's recipe: WAL, so that readers never wait for the writer; `BEGIN IMMEDIAT
 transaction that reads first and writes later fails at once when somebody else wrote in between; foreign keys on.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -14,11 +16,12 @@ from flask import Flask, current_app, g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from shopkit.errors import NotFound
 
 BUSY_TIMEOUT_MS = 5000
+_TO_TELL = "after_commit"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONSTRAINT_NAMES = {
     "pk": "pk_%(table_name)s",
@@ -30,6 +33,7 @@ _CONSTRAINT_NAMES = {
 
 P = ParamSpec("P")
 R = TypeVar("R")
+logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -70,6 +74,8 @@ def new_database(*, durable: bool = False) -> SQLAlchemy:
     # A committed row stays as it was read: looking at it must not open another transaction behind our back.
     db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
     db.metadata.info["durable"] = durable
+    event.listen(db.session, "after_commit", _call_back)
+    event.listen(db.session, "after_rollback", _forget)
     return db
 
 
@@ -89,11 +95,21 @@ def reads_only(view: Callable[P, R]) -> Callable[P, R]:
     """Mark a view that only reads though its method is POST, so that it does not queue with the writers."""
 
     @wraps(view)
-    def reading(*args: P.args, **kwargs: P.kwargs) -> R:
+    def reading_view(*args: P.args, **kwargs: P.kwargs) -> R:
         g.reads_only = True
         return view(*args, **kwargs)
 
-    return reading
+    return reading_view
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """A transaction that begins and ends in here only reads, whatever the rest of the request does."""
+    g.reads_only = True
+    try:
+        yield
+    finally:
+        g.pop("reads_only")
 
 
 def writes(handler: Callable[P, R]) -> Callable[P, R]:
@@ -105,6 +121,11 @@ def writes(handler: Callable[P, R]) -> Callable[P, R]:
         return handler(*args, **kwargs)
 
     return writing
+
+
+def after_commit(tell: Callable[[], object]) -> None:
+    """Call this once the open transaction is committed, and never if it is rolled back; it may not use the session."""
+    current_app.extensions["sqlalchemy"].session().info.setdefault(_TO_TELL, []).append(tell)
 
 
 def fetch_or_404(model: type[R], row_id: int, **conditions: Any) -> R:
@@ -130,12 +151,29 @@ def one_at_a_time(what: str, whose: int) -> None:
         db.session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what), whose)))
 
 
+def insert(table: sa.Table | type[Any]) -> Any:
+    """An INSERT in this database's dialect, which knows `ON CONFLICT`."""
+    dialects = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    return dialects[current_app.extensions["sqlalchemy"].engine.dialect.name](table)
+
+
 def insert_new(table: sa.Table | type[Any], **values: Any) -> bool:
     """Insert a row unless one with its key is there, and say whether it was; nobody who tries at once fails."""
     session = current_app.extensions["sqlalchemy"].session
-    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
     inserting = insert(table).values(values).on_conflict_do_nothing().returning(sa.literal_column("1"))
     return session.scalar(inserting) is not None
+
+
+def _call_back(session: Session) -> None:
+    for tell in session.info.pop(_TO_TELL, []):
+        try:
+            tell()
+        except Exception:  # what is committed is done, whoever could not be told
+            logger.exception("what was committed could not be told")
+
+
+def _forget(session: Session) -> None:
+    session.info.pop(_TO_TELL, None)
 
 
 def ping(db: SQLAlchemy) -> None:

@@ -1,17 +1,16 @@
 """`Idempotency-Key`: a request that is sent again acts once, and is answered as it was the first time.
 
-A key is claimed in a transaction of its own before the view runs, and the view's answer is kept in another one after
-it; none is open in between. Who dies in between keeps the key only until its lease ends: then a repetition runs the
-view again. A view that must not act twice even then finds what it did by `current_key()`.
+The key is written, with the answer, in the transaction in which the view acts, and as its last statement: either both
+are there or neither is, whenever a process ends, and of two requests at once one acts. Nothing is claimed beforehand,
+so nobody waits for a process that has died.
 """
 
 import hmac
-import logging
 import re
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import wraps
 from hashlib import sha256
 from http import HTTPStatus
@@ -21,19 +20,18 @@ import orjson
 import sqlalchemy as sa
 from flask import Flask, Response, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import event
 
 from shopkit import background
 from shopkit.auth import current_user
-from shopkit.database import UtcDateTime, now
+from shopkit.database import UtcDateTime, insert, now, reading
 from shopkit.errors import Conflict, Invalid
 
 TABLE = "idempotency_keys"
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEPT = timedelta(hours=24)
-LEASE = timedelta(seconds=60)
+MOST_BYTES = 16 * 1024  # of an answer, compressed
 PARAMETER = {
     "name": HEADER,
     "in": "header",
@@ -45,11 +43,9 @@ PARAMETER = {
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT_HEADERS = ("Content-Type", "Location", "Link")
 _SWEEP_SECONDS = 60 * 60
-_IN_PASSING, _AT_ONCE = 10, 1000  # rows that are deleted in one transaction
-_INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_AT_ONCE = 1000  # rows that are deleted in one transaction
 
 View = TypeVar("View", bound=Callable[..., Any])
-logger = logging.getLogger(__name__)
 
 
 class InUse(Conflict):
@@ -62,13 +58,12 @@ class InUse(Conflict):
 class Reused(Invalid):
     code = "idempotency_key_reused"
 
+    def __init__(self) -> None:
+        super().__init__(f"This {HEADER} came with another body before; a different request needs a key of its own.")
 
-@dataclass(frozen=True)
-class _Claim:
-    """A key that is ours until the lease ends; whoever takes it over then has another `locked_until`."""
 
-    id: str
-    locked_until: datetime
+class NotKept(Conflict):
+    code = "answer_not_kept"
 
 
 def keep_keys(db: SQLAlchemy) -> None:
@@ -78,12 +73,12 @@ def keep_keys(db: SQLAlchemy) -> None:
         db.metadata,
         sa.Column("id", sa.String(64), primary_key=True),
         sa.Column("fingerprint", sa.String(64), nullable=False),
-        sa.Column("locked_until", UtcDateTime, nullable=False),
         sa.Column("expires_at", UtcDateTime, nullable=False, index=True),
-        sa.Column("status", sa.Integer),
-        sa.Column("headers", sa.JSON),
-        sa.Column("body", sa.LargeBinary),
+        sa.Column("status", sa.Integer, nullable=False),
+        sa.Column("headers", sa.JSON, nullable=False),
+        sa.Column("body", sa.LargeBinary),  # compressed; none if it was too large
     )
+    event.listen(db.session, "before_commit", _refuse_commit_of_view)
 
 
 def init_app(app: Flask, db: SQLAlchemy) -> None:
@@ -93,34 +88,35 @@ def init_app(app: Flask, db: SQLAlchemy) -> None:
 
 
 def idempotent(view: View) -> View:
-    """Mark a view for signed-in people, whose repetition acts once if it has an `Idempotency-Key`.
+    """Mark a view of one transaction, for signed-in people, whose repetition acts once if it has a key.
 
-    Its answer is kept for a day, so it must not contain a secret. Answers that are not final are not kept, and the key
-    is free again: failures on our side, and whatever says when to ask again.
+    The view may ask other services before its transaction begins, and it does not commit: that is done here, with a
+    key or without. An error undoes what the view did. The answer is kept for a day, so it must not contain a secret.
+    Answers that are not final are not kept: failures on our side, and whatever says when to ask again.
     """
 
     @wraps(view)
     def once(*args: Any, **kwargs: Any) -> Any:
-        if HEADER not in request.headers:
-            return view(*args, **kwargs)
-        g.idempotency_key = _key()
-        claim = _claim()
-        if isinstance(claim, Response):
-            return claim
-        try:
-            answer = _answer_of(view, *args, **kwargs)
-        except Exception:  # a bug: the key must be free again, whatever it was
-            _finish(claim, None)
-            raise
-        _finish(claim, answer)
-        return answer
+        _take_key()
+        known = _replay() if current_key() else None
+        return _run(view, *args, **kwargs) if known is None else known
 
-    once.idempotent = True  # type: ignore[attr-defined]
-    return cast(View, once)
+    return cast(View, _mark(once))
+
+
+def takes_key(view: View) -> View:
+    """Mark a view that keeps its key, `current_key()`, and the request's `fingerprint()` in a row of its own."""
+
+    @wraps(view)
+    def with_key(*args: Any, **kwargs: Any) -> Any:
+        _take_key()
+        return view(*args, **kwargs)
+
+    return cast(View, _mark(with_key))
 
 
 def is_idempotent(app: Flask, endpoint: str) -> bool:
-    return hasattr(app.view_functions[endpoint], "idempotent")
+    return hasattr(app.view_functions[endpoint], "takes_key")
 
 
 def current_key() -> str | None:
@@ -129,84 +125,111 @@ def current_key() -> str | None:
     return key
 
 
+def fingerprint() -> str:
+    """Of the body, however its members are ordered. With a secret, as bodies are that can be guessed: card numbers."""
+    body = request.get_data()
+    with suppress(ValueError, TypeError):  # not JSON, or none at all
+        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    return hmac.digest(current_app.config["SECRET_KEY"].encode(), body, "sha256").hex()
+
+
 def delete_expired() -> None:
     """Job: delete the keys whose day is over, some at a time, so that nobody waits long for us."""
-    session = _session()
+    session, table = _session(), _table()
+    # What somebody else is deleting or using anew at this moment is left to them.
+    some = sa.select(table.c.id).where(table.c.expires_at <= now()).limit(_AT_ONCE).with_for_update(skip_locked=True)
     deleted = _AT_ONCE
     while deleted == _AT_ONCE:
-        deleted = _delete_expired(_AT_ONCE)
+        deleted = session.execute(sa.delete(table).where(table.c.id.in_(some))).rowcount
         session.commit()
 
 
-def _key() -> str:
-    key = request.headers[HEADER]
-    if not _KEY.fullmatch(key):
+def _mark(view: Callable[..., Any]) -> Callable[..., Any]:
+    view.takes_key = True  # type: ignore[attr-defined]
+    return view
+
+
+def _take_key() -> None:
+    key = request.headers.get(HEADER)
+    if key is not None and not _KEY.fullmatch(key):
         raise Invalid.field(HEADER, "must be 1 to 255 visible ASCII characters")
-    return key
+    g.idempotency_key = key
 
 
-def _claim() -> _Claim | Response:
-    """Make the key ours, in one statement: a new one, one whose day is over, or one whose owner did not come back.
-
-    :raise Reused: it came with another body before.
-    :raise InUse: whoever has it is at work.
-    """
-    session, table, moment = _session(), _table(), now()
-    values: dict[str, Any] = {
-        "id": _whose_and_what_for(),
-        "fingerprint": _fingerprint(),
-        "locked_until": moment + LEASE,
-        "expires_at": moment + KEPT,
-        "status": None,
-    }
-    insert = _INSERT[session.get_bind().dialect.name](table).values(values)
-    abandoned = sa.and_(
-        table.c.status.is_(None), table.c.locked_until <= moment, table.c.fingerprint == values["fingerprint"]
-    )
-    upsert = insert.on_conflict_do_update(
-        index_elements=["id"],
-        set_={name: insert.excluded[name] for name in values},
-        where=sa.or_(table.c.expires_at <= moment, abandoned),
-    )
-    ours = session.scalar(upsert.returning(table.c.id))
-    known = None if ours else session.execute(sa.select(table).filter_by(id=values["id"])).one()
+def _run(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Response:
+    """Let the view act, and commit what it did together with its answer, unless somebody else was first."""
+    session = _session()
+    answer = _answer_of(view, *args, **kwargs)
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
+        session.rollback()
+    if current_key() and _is_final(answer) and not _keep(answer):
+        session.rollback()
+        if (theirs := _replay()) is None:  # its day ended between two statements
+            raise InUse(f"A request with this {HEADER} has just ended; send it again.")
+        return theirs
     session.commit()
-    return _Claim(values["id"], values["locked_until"]) if known is None else _replay(known, values["fingerprint"])
-
-
-def _replay(known: sa.Row[Any], fingerprint: str) -> Response:
-    if known.fingerprint != fingerprint:
-        raise Reused(f"This {HEADER} came with another body before; a different request needs a key of its own.")
-    if known.status is None:
-        raise InUse(f"A request with this {HEADER} is still running.")
-    return current_app.response_class(known.body, known.status, {**known.headers, REPLAYED: "true"})
+    return answer
 
 
 def _answer_of(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Response:
     """What the client will get, be it an error."""
+    g.idempotent_view_runs = True
     try:
         return current_app.make_response(view(*args, **kwargs))
     except Exception as error:  # Flask's own handlers say which have an answer, and raise the others again
         return current_app.make_response(current_app.handle_user_exception(error))
+    finally:
+        g.idempotent_view_runs = False
 
 
-def _finish(claim: _Claim, answer: Response | None) -> None:
-    """Keep the answer, or free the key if there is none or it is not final; unless somebody has taken over."""
-    session, table = _session(), _table()
-    ours = table.c.id == claim.id, table.c.locked_until == claim.locked_until
-    try:
-        session.rollback()  # what the view has not committed never will be
-        if answer is not None and _is_final(answer):
-            headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-            kept = {"status": answer.status_code, "headers": headers, "body": answer.get_data()}
-            session.execute(sa.update(table).where(*ours).values(kept))
-        else:
-            session.execute(sa.delete(table).where(*ours))
-        _delete_expired(_IN_PASSING)
-        session.commit()
-    except SQLAlchemyError:  # what the view did is done: its answer is the truth, even if we cannot repeat it
-        session.rollback()
-        logger.exception("an answer was not kept for its %s", HEADER)
+def _refuse_commit_of_view(_: object) -> None:
+    if g.get("idempotent_view_runs"):
+        raise RuntimeError("an idempotent view does not commit: what it does is committed together with its key")
+
+
+def _keep(answer: Response) -> bool:
+    """Write down key and answer, not yet committed; false if somebody else's are there."""
+    table, moment = _table(), now()
+    body = zlib.compress(answer.get_data())
+    values: dict[str, Any] = {
+        "id": _whose_and_what_for(),
+        "fingerprint": fingerprint(),
+        "expires_at": moment + KEPT,
+        "status": answer.status_code,
+        "headers": {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers},
+        "body": body if len(body) <= MOST_BYTES else None,
+    }
+    _session().flush()  # what the view has not sent yet goes first
+    inserting = insert(table).values(values)
+    replacing = inserting.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: inserting.excluded[name] for name in values},
+        where=table.c.expires_at <= moment,
+    )
+    return _session().scalar(replacing.returning(table.c.id)) is not None
+
+
+def _replay() -> Response | None:
+    """What was answered to this key, if it is known; no transaction is open afterwards.
+
+    :raise Reused: it came with another body.
+    :raise NotKept: the answer was too large.
+    """
+    table = _table()
+    asked = sa.select(table).where(table.c.id == _whose_and_what_for(), table.c.expires_at > now())
+    with reading():
+        known = _session().execute(asked).one_or_none()
+        _session().rollback()
+    if known is None:
+        return None
+    if known.fingerprint != fingerprint():
+        raise Reused
+    if known.body is None:
+        raise NotKept(
+            f"The request with this {HEADER} was answered with {known.status}, and that answer was too large to be "
+            "kept; look at what it was about."
+        )
+    return current_app.response_class(zlib.decompress(known.body), known.status, {**known.headers, REPLAYED: "true"})
 
 
 def _is_final(answer: Response) -> bool:
@@ -216,25 +239,9 @@ def _is_final(answer: Response) -> bool:
     return not (failed or asks_again or "Retry-After" in answer.headers)
 
 
-def _delete_expired(at_most: int) -> int:
-    """Not yet committed; what somebody else is deleting or claiming anew is left to them."""
-    table = _table()
-    expired = sa.select(table.c.id).where(table.c.expires_at <= now()).limit(at_most).with_for_update(skip_locked=True)
-    deleted = _session().execute(sa.delete(table).where(table.c.id.in_(expired)))
-    return cast(int, deleted.rowcount)
-
-
 def _whose_and_what_for() -> str:
     scope = [current_user().id, request.method, str(request.url_rule), request.path, current_key()]
     return sha256(orjson.dumps(scope)).hexdigest()
-
-
-def _fingerprint() -> str:
-    """Of the body, however its members are ordered. With a secret, as bodies are that can be guessed: card numbers."""
-    body = request.get_data()
-    with suppress(ValueError, TypeError):  # not JSON, or none at all
-        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
-    return hmac.digest(current_app.config["SECRET_KEY"].encode(), body, "sha256").hex()
 
 
 def _session() -> Any:

@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,6 +19,26 @@ def connected(seeded, socketio):
         return socketio.test_client(seeded, auth={"token": name})
 
     return connect
+
+
+@pytest.fixture
+def broken_commit(seeded):
+    import sqlalchemy as sa
+
+    import models
+
+    @contextmanager
+    def broken_commit():
+        def fail(_):
+            raise sa.exc.OperationalError("COMMIT", {}, Exception("disk full"))
+
+        sa.event.listen(models.db.session, "before_commit", fail)
+        try:
+            yield
+        finally:
+            sa.event.remove(models.db.session, "before_commit", fail)
+
+    return broken_commit
 
 
 def _say(client, event, *payload):
@@ -88,6 +109,27 @@ class TestTalking:
         message = client.post("/tickets/1/messages", headers=support, json={"message": "Yes."}).json
 
         assert _heard(alice) == [message]
+
+    def test_a_message_that_is_sent_again_is_heard_once(self, connected, client, support):
+        alice = connected("alice")
+        _say(alice, "join_chat", {"ticket_id": 1})
+
+        for _ in range(2):
+            headers = {**support, "Idempotency-Key": "a-key"}
+            assert client.post("/tickets/1/messages", headers=headers, json={"message": "Yes."}).status_code == 201
+
+        assert len(_heard(alice)) == 1
+
+    def test_a_message_that_could_not_be_saved_is_not_heard(self, connected, client, support, broken_commit):
+        alice, helper = connected("alice"), connected("support")
+        _say(alice, "join_chat", {"ticket_id": 1})
+
+        with broken_commit():
+            by_http = client.post("/tickets/1/messages", headers=support, json={"message": "Yes."})
+            by_socket = _say(helper, "chat_message", {"ticket_id": 1, "message": "Yes."})
+
+        assert (by_http.status_code, by_socket["status"]) == (503, 503)
+        assert _heard(alice) == []
 
     def test_one_hears_only_the_tickets_one_has_joined(self, connected, client, support):
         alice, helper = connected("alice"), connected("support")
