@@ -106,6 +106,15 @@ def test_signing_out_holds_at_once_everywhere(carol):
     assert [carol("GET", path).status_code for path in paths] == [401] * len(paths)
 
 
+def test_checkouts_go_on_when_the_key_that_signs_tokens_is_another(carol):
+    assert _buy(carol).status_code == 201
+
+    carol.wiring.apps[5001].config["JWT_SECRET_KEY"] = "another key, which is long enough for HS256 as well"
+    carol.sign_in("carol", "correct horse")
+
+    assert _buy(carol).status_code == 201
+
+
 def test_the_request_id_is_one_from_the_gateway_to_the_last_service(carol, caplog):
     caplog.set_level("INFO", logger="shop.access")
     carol("POST", "/cart/items", {"product_id": 1, "quantity": 1}, X_Request_ID="request-0001")

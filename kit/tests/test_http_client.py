@@ -1,8 +1,10 @@
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 
 import pytest
 import requests
@@ -113,12 +115,72 @@ class TestOwnToken:
 
         assert network.requests[-1].headers["Authorization"] == "Bearer ours"
 
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_that_it_is_refused_is_our_fault_and_not_the_callers(self, token, network, status):
-        network.refuse("GET", "/thing", status, "No.", "no")
+    @pytest.fixture
+    def partner(self, network, token):
+        """Lets in who has the newest token; each that is asked for is another one."""
+        tokens = (f"ours-{number}" for number in count(1))
+        network.on("POST", "/token", answer=lambda _: (200, {"access_token": next(tokens), "expires_in": 600}))
+        partner = ServiceClient("partner-service", "http://partner", network, token)
+        network.on("POST", "/thing", {"done": True})
+        partner.post("/thing")
+        return partner
+
+    def _accept(self, network, wanted):
+        def answer(request):
+            if request.headers["Authorization"] == f"Bearer {wanted}":
+                return 200, {"done": True}
+            return 401, {"detail": "The token is not valid or has expired.", "code": "not_signed_in"}
+
+        network.on("POST", "/thing", answer=answer)
+
+    def test_one_that_is_refused_is_replaced_and_the_call_repeated(self, partner, network):
+        """As when the key that signs was changed, or the auth service's database restored."""
+        self._accept(network, "ours-2")
+
+        assert partner.post("/thing", {"size": "big"}) == {"done": True}
+        assert partner.post("/thing") == {"done": True}
+        assert network.sent("POST", "/thing") == [None, {"size": "big"}, {"size": "big"}, None]
+        assert len(network.sent("POST", "/token")) == 2
+
+    def test_of_many_threads_whose_token_is_refused_one_asks_for_another(self, partner, network):
+        together = threading.Barrier(8, timeout=10)
+
+        def answer(request):
+            if request.headers["Authorization"] == "Bearer ours-1":
+                together.wait()
+                return 401, {}
+            return 200, {"done": True}
+
+        network.on("POST", "/thing", answer=answer)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: partner.post("/thing"), range(8)))
+
+        assert answers == [{"done": True}] * 8
+        assert len(network.sent("POST", "/token")) == 2
+
+    @pytest.mark.parametrize(("status", "asked"), [(401, 2), (403, 1)])
+    def test_that_it_is_refused_again_is_our_fault_and_not_the_callers(self, partner, network, caplog, status, asked):
+        network.calls.clear()
+        network.refuse("POST", "/thing", status, "The account is closed.", "no")
 
         with pytest.raises(UpstreamFailed):
+            partner.post("/thing")
+
+        assert network.calls.count(("POST", "/thing")) == asked
+        assert "The account is closed." in caplog.text
+
+    def test_that_there_is_none_for_us_is_our_fault_too(self, token, network):
+        network.refuse("POST", "/token", 401, "The client id or its secret is wrong.", "not_signed_in")
+
+        with pytest.raises(UpstreamFailed, match="credentials"):
             ServiceClient("partner-service", "http://partner", network, token).get("/thing")
+
+    def test_the_callers_that_is_refused_is_not_tried_again(self, client, network, alice):
+        network.refuse("GET", "/thing", 401, "No.", "not_signed_in")
+
+        assert client.get("/ask", headers=alice).status_code == 401
+        assert network.calls.count(("GET", "/thing")) == 1
 
 
 @pytest.fixture

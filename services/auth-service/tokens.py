@@ -70,8 +70,8 @@ def new_service_token(client_id: str, client_secret: str) -> str:
     return _service_token(client_id)
 
 
-def own_token() -> str:
-    """For this service's own calls to others."""
+def own_token(refused: str | None = None) -> str:
+    """For this service's own calls to others: a new one each time, whether another was refused or not."""
     return _service_token(current_app.config["SERVICE_NAME"])
 
 

@@ -1,10 +1,11 @@
 """Calls to the other services: pooled connections, always a time-out, every failure with a meaning."""
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from flask import has_request_context, request
@@ -27,6 +28,8 @@ from shopkit.logs import request_id
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
 POOL_SIZE = 32
+
+logger = logging.getLogger(__name__)
 
 _SAME_HERE: dict[int, type[ShopError]] = {401: NotSignedIn, 403: NotAllowed, 404: NotFound, 409: Conflict}
 _OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id", "error"})
@@ -56,6 +59,12 @@ def new_session(adapter: BaseAdapter | None = None) -> requests.Session:
     return session
 
 
+class OwnToken(Protocol):
+    """Gives a token of this service's account; another one than `refused` if the last one was."""
+
+    def __call__(self, refused: str | None = None) -> str: ...
+
+
 class ServiceClient:
     """One other service, called on behalf of whoever called us, or with a token of our own.
 
@@ -67,7 +76,7 @@ class ServiceClient:
         name: str,
         base_url: str,
         adapter: BaseAdapter | None = None,
-        own_token: Callable[[], str] | None = None,
+        own_token: OwnToken | None = None,
     ) -> None:
         self.name = name
         self._base_url = base_url.rstrip("/")
@@ -95,26 +104,25 @@ class ServiceClient:
     ) -> Any:
         """The JSON of the answer, its numbers with a point as `Decimal`; None for an empty one.
 
+        A token of our own that is refused (the key that signs was changed, the database restored) is replaced, and the
+        call repeated once.
+
         :raise ShopError: 401, 403, 404 and 409 as the other service said them.
         :raise UpstreamTimeout: no answer in time: it may or may not have happened.
         :raise UpstreamRefused: a 422, which it would answer again.
         :raise UpstreamFailed: the service is away, or answered anything else.
         """
+        ours = self._own_token if token is None else None
+        sent = ours() if ours else token
         try:
-            answer = self._session.request(
-                method,
-                self._base_url + path,
-                params=query,
-                json=body,
-                headers=self._headers(token),
-                timeout=(min(CONNECT_SECONDS, seconds), seconds),
-                allow_redirects=False,
-            )
-            return self._read(answer)
+            answer = self._send(method, path, body, query, sent, seconds)
+            if ours and answer.status_code == HTTPStatus.UNAUTHORIZED:
+                answer = self._send(method, path, body, query, ours(sent), seconds)
         except requests.ReadTimeout as error:
             raise UpstreamTimeout(f"The {self.name} did not answer in time.") from error
         except requests.RequestException as error:
             raise UpstreamFailed(f"The {self.name} is not available.") from error
+        return self._read(answer, with_own_token=ours is not None)
 
     def ping(self) -> None:
         """Ask whether the service is alive, and do not wait long."""
@@ -123,21 +131,40 @@ class ServiceClient:
     def close(self) -> None:
         self._session.close()
 
-    def _headers(self, token: str | None) -> dict[str, str]:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: object | None,
+        query: Mapping[str, Any] | None,
+        token: str | None,
+        seconds: float,
+    ) -> requests.Response:
         headers = {"X-Request-ID": request_id()}
-        if token or self._own_token:
-            headers["Authorization"] = f"Bearer {token or self._own_token()}"  # type: ignore[misc]
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         elif has_request_context() and "Authorization" in request.headers:
             headers["Authorization"] = request.headers["Authorization"]
-        return headers
+        return self._session.request(
+            method,
+            self._base_url + path,
+            params=query,
+            json=body,
+            headers=headers,
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
+            allow_redirects=False,
+        )
 
-    def _read(self, answer: requests.Response) -> Any:
+    def _read(self, answer: requests.Response, *, with_own_token: bool) -> Any:
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return json.loads(answer.content, parse_float=Decimal) if answer.content else None
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise UpstreamRefused(f"The {self.name} answered {answer.status_code}.")
         same = _SAME_HERE.get(answer.status_code)
-        if same is None or (self._own_token and same in (NotSignedIn, NotAllowed)):
+        if with_own_token and same in (NotSignedIn, NotAllowed):
+            logger.error("the %s does not let us in: %s %.200s", self.name, answer.status_code, answer.text)
+            same = None
+        if same is None:
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")
         try:
             said = json.loads(answer.content, parse_float=Decimal)

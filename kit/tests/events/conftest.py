@@ -57,7 +57,10 @@ def settings(database_uri):
 def partners(network):
     """Who hears of orders, on ports that tell them apart."""
     ports = {"product-service": 5903, "customer-support-service": 5906}
-    return [ServiceClient(name, f"http://{name}:{port}", network, lambda: "our token") for name, port in ports.items()]
+    return [
+        ServiceClient(name, f"http://{name}:{port}", network, lambda refused=None: "our token")
+        for name, port in ports.items()
+    ]
 
 
 @pytest.fixture
