@@ -171,7 +171,7 @@ class Shopping(RuleBasedStateMachine):
     @invariant()
     def columns_and_ledger_of_the_stock_agree(self):
         with self.real_apps[PRODUCTS].app_context():
-            assert self.modules["audit"].wrong_products() == []
+            assert self.modules["reconciliation"].wrong_products() == []
 
     def teardown(self):
         self.all_services_come_back()
@@ -199,11 +199,11 @@ def modules(running_from):
 
         found = {ORDERS: models}
     with running_from("services/product-service"):
-        import audit
+        import reconciliation
         import models
         import stock
 
-        found.update({PRODUCTS: models, "audit": audit, "stock": stock})
+        found.update({PRODUCTS: models, "reconciliation": reconciliation, "stock": stock})
     return found
 
 

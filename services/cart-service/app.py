@@ -1,27 +1,42 @@
 """The cart service: what each customer means to buy."""
 
+from datetime import timedelta
+
 from flask import Flask
 from requests.adapters import BaseAdapter
 
+import claims
+from claim_routes import claiming
 from clients import ProductClient
 from models import db
 from news import note_price, note_stock
 from routes import cart
 from settings import Settings
-from shopkit import events
+from shopkit import background, events
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service, run
+from shopkit.service_account import own_token
+
+FORGET_SECONDS = timedelta(hours=1).total_seconds()
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     settings = settings or Settings.from_env()
+    auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
+    token = own_token(auth_service, settings.service_client_id, settings.service_client_secret)
     product_service = ServiceClient("product-service", settings.product_service_url, adapter)
     app = create_service(
-        __name__, "cart-service", settings, apis=[cart], db=db, needs=[product_service], adapter=adapter
+        __name__, "cart-service", settings, apis=[cart, claiming], db=db, needs=[product_service], adapter=adapter
     )
-    app.extensions["products"] = ProductClient(product_service)
-    hear = {"product.price_changed": note_price, "product.stock_changed": note_stock}
+    with_our_token = ServiceClient(product_service.name, settings.product_service_url, adapter, token)
+    app.extensions["products"] = ProductClient(product_service, with_our_token)
+    hear = {
+        "product.price_changed": note_price,
+        "product.stock_changed": note_stock,
+        "order.confirmed": claims.end_claim,
+    }
     events.init_app(app, settings.amqp_url, hear=hear)
+    background.every(app, FORGET_SECONDS, claims.forget)
     return app
 
 

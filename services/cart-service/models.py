@@ -1,6 +1,7 @@
-"""What customers have in their carts: products and quantities; what they cost is asked for, never kept."""
+"""Carts, what is in them, and what orders have claimed of it; what things cost is asked for, never kept."""
 
-from collections.abc import Collection, Sequence
+import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,22 +9,53 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit import events, idempotency
-from shopkit.database import UtcDateTime, new_database, one_at_a_time
+from shopkit.database import Created, UtcDateTime, insert_new, new_database, writes
 
 db = new_database()
 events.keep_inbox(db)
 idempotency.keep_keys(db)
 
+_IS_FREE = sa.text("claim_reference IS NULL")
+
+
+class Cart(db.Model):
+    """A cart has an owner, or will have a token's hash for who has no account; every change moves its version on."""
+
+    __tablename__ = "carts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(unique=True)
+    version: Mapped[int] = mapped_column(default=0)
+
+
+class Claim(Created, db.Model):
+    """The lines that an order is buying, under the order's reference.
+
+    One that came to nothing before it arrived has no cart: it is there to refuse the claim, should it still come.
+    """
+
+    __tablename__ = "claims"
+
+    reference: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    cart_id: Mapped[int | None] = mapped_column(sa.ForeignKey("carts.id"), index=True)
+    order_id: Mapped[int | None]
+    # empty as long as the order has neither been confirmed nor failed
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+
 
 class CartItem(db.Model):
+    """So many of a product. It is free, or claimed by an order; of both kinds a cart has one a product at most."""
+
     __tablename__ = "cart_items"
     __table_args__ = (
-        sa.UniqueConstraint("user_id", "product_id"),
+        sa.Index(
+            "uq_cart_items_free", "cart_id", "product_id", unique=True, sqlite_where=_IS_FREE, postgresql_where=_IS_FREE
+        ),
         sa.CheckConstraint("quantity BETWEEN 1 AND 99", "quantity"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    user_id: Mapped[int]
+    cart_id: Mapped[int] = mapped_column(sa.ForeignKey("carts.id"), index=True)
     product_id: Mapped[int] = mapped_column(index=True)
     quantity: Mapped[int]
     # what the buyer was shown when the quantity was last changed: to compare, not to charge
@@ -31,25 +63,58 @@ class CartItem(db.Model):
     # since when it is another, and since when there are none left, as far as we have been told
     price_changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sold_out_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    claim_reference: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("claims.reference"), index=True)
 
 
-def contents_of(user_id: int) -> Sequence[sa.Row[Any]]:
-    """What is in a cart, as values that outlive the transaction."""
-    mine = sa.select(CartItem.__table__).where(CartItem.user_id == user_id)
-    return db.session.execute(mine.order_by(CartItem.id)).all()
+def cart_of(user_id: int) -> Cart:
+    """A person's cart, which is made when it is first looked for."""
+    cart: Cart | None = db.session.scalar(sa.select(Cart).filter_by(user_id=user_id))
+    if cart is None:
+        db.session.rollback()
+        cart = _opened(user_id)
+        db.session.commit()
+    return cart
+
+
+def locked_cart(user_id: int) -> Cart:
+    """A person's cart, kept from everybody else's changes until the transaction ends."""
+    insert_new(Cart, user_id=user_id, version=0)
+    cart: Cart = db.session.scalars(_locking(sa.select(Cart).filter_by(user_id=user_id))).one()
+    return cart
+
+
+def lock_cart(cart_id: int) -> Cart | None:
+    """A cart by its id, locked likewise; None if there is no such cart."""
+    cart: Cart | None = db.session.scalars(_locking(sa.select(Cart).filter_by(id=cart_id))).one_or_none()
+    return cart
 
 
 def products_of(user_id: int) -> set[int]:
-    return set(db.session.scalars(sa.select(CartItem.product_id).where(CartItem.user_id == user_id)))
+    """Which products are in a person's cart, claimed or not."""
+    return set(db.session.scalars(sa.select(CartItem.product_id).join(Cart).where(Cart.user_id == user_id)))
 
 
-def hold_cart(user_id: int) -> None:
-    """Let nobody else change this cart until we commit."""
-    one_at_a_time("cart", user_id)
+def contents_of(cart: Cart) -> Sequence[sa.Row[Any]]:
+    """What is in a cart, as values that outlive the transaction; what is claimed, with the order that claims it."""
+    items = sa.select(CartItem.__table__, Claim.order_id).outerjoin(Claim)
+    return db.session.execute(items.where(CartItem.cart_id == cart.id).order_by(CartItem.id)).all()
 
 
-def take_out(user_id: int, product_ids: Collection[int] | None = None) -> None:
-    """Take these products out of a cart, or all of them; what is not in it need not be taken out."""
-    hold_cart(user_id)
-    taken = sa.delete(CartItem).where(CartItem.user_id == user_id)
-    db.session.execute(taken if product_ids is None else taken.where(CartItem.product_id.in_(product_ids)))
+def free_items(cart: Cart) -> sa.ColumnElement[bool]:
+    """The condition for what is in a cart and no order has claimed."""
+    return sa.and_(CartItem.cart_id == cart.id, CartItem.claim_reference.is_(None))
+
+
+def empty(cart: Cart) -> None:
+    """Take everything out of a locked cart but what is claimed."""
+    db.session.execute(sa.delete(CartItem).where(free_items(cart)))
+    cart.version += 1
+
+
+@writes
+def _opened(user_id: int) -> Cart:
+    return locked_cart(user_id)
+
+
+def _locking(carts: sa.Select[Any]) -> sa.Select[Any]:
+    return carts.with_for_update().execution_options(populate_existing=True)

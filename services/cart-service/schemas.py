@@ -1,6 +1,7 @@
 """What goes in and out of the cart service as JSON; the sums of a cart are computed, never kept."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import Field, computed_field
 
@@ -8,7 +9,10 @@ from shopkit.schemas import Amount, Id, Input, Output, Timestamp
 
 CURRENCY = "USD"
 
-Quantity = Annotated[int, Field(strict=True, ge=1, le=99)]
+MOST_OF_ONE = 99
+
+Quantity = Annotated[int, Field(strict=True, ge=1, le=MOST_OF_ONE)]
+QuantityOrNone = Annotated[int, Field(strict=True, ge=0, le=MOST_OF_ONE)]
 
 
 class NewItem(Input):
@@ -17,19 +21,29 @@ class NewItem(Input):
 
 
 class QuantityChange(Input):
-    quantity: Quantity
+    """0 takes the item out."""
+
+    quantity: QuantityOrNone
 
 
-class Bought(Input):
-    product_ids: Annotated[list[Id], Field(max_length=100)]
+class NewClaim(Input):
+    reference: UUID
+    order_id: Id
+    cart_id: Id
+    version: Annotated[int, Field(ge=0)]
 
 
 class ItemPath(Output):
     item_id: int
 
 
-class OwnerPath(Output):
-    user_id: int
+class ClaimPath(Output):
+    reference: UUID
+
+
+class NoLongerSold(Output):
+    code: Literal["no_longer_sold"] = "no_longer_sold"
+    message: str
 
 
 class PriceChanged(Output):
@@ -51,19 +65,15 @@ class QuantityReduced(Output):
     available: int
 
 
-Problem = PriceChanged | OutOfStock | QuantityReduced
+Problem = NoLongerSold | PriceChanged | OutOfStock | QuantityReduced
 
 
-class ItemOut(Output):
-    """So many of a product at today's price; changing the quantity, or adding to it, accepts that price."""
-
-    id: int
+class Line(Output):
     product_id: int
     product_name: str
     product_image: str | None
     price: Amount
     quantity: int
-    problems: list[Problem]
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -71,14 +81,34 @@ class ItemOut(Output):
         return self.price * self.quantity
 
 
-class CartOut(Output):
-    """A person's cart; they have one, so its id is theirs.
-
-    The total is over all that is wanted at today's prices, whether there is enough of it or not.
-    """
+class ItemOut(Line):
+    """So many of a product at today's price; changing the quantity, or adding to it, accepts that price."""
 
     id: int
+    problems: list[Problem]
+
+
+class ItemInCheckout(Line):
+    order_id: int
+
+
+class InCheckout(Output):
+    """What orders are buying: it cannot be changed or ordered, and is gone or back when the order's outcome is known.
+
+    `order_id` is the newest of those orders.
+    """
+
+    order_id: int
+    items: list[ItemInCheckout]
+
+
+class CartOut(Output):
+    """A person's cart. The total is over all items at today's prices, whether there is enough of them or not."""
+
+    id: int
+    version: int
     items: list[ItemOut]
+    in_checkout: InCheckout | None
     currency: str = CURRENCY
 
     @computed_field  # type: ignore[prop-decorator]

@@ -10,3 +10,5 @@ class Settings(shopkit.settings.Settings):
     port: int = 5004
     database_uri: str = field(default="sqlite:///cart.db", repr=False)
     product_service_url: str = "http://127.0.0.1:5003"
+    service_client_id: str = "cart-service"
+    service_client_secret: str = field(repr=False)

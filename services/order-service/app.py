@@ -11,6 +11,7 @@ from checkout import Checkout
 from models import db
 from routes import orders
 from settings import Settings
+from settlement import Settlement
 from shopkit import background, events
 from shopkit.service import create_service, run
 
@@ -24,15 +25,15 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     events.init_app(app, settings.amqp_url, tell=partners.listeners)
     provider = payments.connect(settings, adapter)
     app.extensions["payment_provider"] = provider
-    checkout = Checkout(partners, provider, timedelta(seconds=settings.checkout_lease_seconds))
-    app.extensions["checkout"] = checkout
+    settlement = Settlement(partners, provider, timedelta(seconds=settings.checkout_lease_seconds))
+    app.extensions["checkout"] = Checkout(settlement)
     if settings.stripe_webhook_secret:
         from webhook_routes import webhooks  # loads Stripe's library, which most shops do without
 
         app.register_api(
-            webhooks(settings.stripe_webhook_secret, on_payment_event=lambda key, kind: checkout.recover())
+            webhooks(settings.stripe_webhook_secret, on_payment_event=lambda key, kind: settlement.recover())
         )
-    background.every(app, settings.recovery_seconds, checkout.recover)
+    background.every(app, settings.recovery_seconds, settlement.recover)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Orders and the states they go through."""
+"""Orders, the states they go through, and who works on them."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -8,13 +8,21 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from shopkit import events, idempotency
+from shopkit import events
 from shopkit.database import Created, UtcDateTime, new_database, now
 from shopkit.errors import Conflict
+from shopkit.http_client import LONGEST_CALL
 
 db = new_database(durable=True)
 events.keep_outbox(db)
-idempotency.keep_keys(db)
+
+
+# Whatever a step asks of others, in the worst case: the time-outs of all its calls, one after the other.
+LONGEST_STEP = timedelta(seconds=4 * LONGEST_CALL)
+
+
+class LeaseLost(Exception):
+    """Somebody else works on the order now: whoever had it must stop before doing anything more."""
 
 
 class OrderStatus(StrEnum):
@@ -34,6 +42,7 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
+# Out of pending only the checkout leads, by what the payment provider answers; people move what is confirmed.
 NEXT_STATUSES = {
     OrderStatus.PENDING: {OrderStatus.CONFIRMED, OrderStatus.FAILED},
     OrderStatus.CONFIRMED: {OrderStatus.PROCESSING, OrderStatus.CANCELLED},
@@ -76,6 +85,9 @@ class Order(Created, db.Model):
     payment_last_four: Mapped[str] = mapped_column(sa.String(4))
     payment_reference: Mapped[str | None] = mapped_column(sa.String(100))
     idempotency_key: Mapped[str | None] = mapped_column(sa.String(255))
+    key_fingerprint: Mapped[str | None] = mapped_column(sa.String(64))
+    # why it failed, as its buyer was told: status, code, detail and more
+    problem: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
     # until then whoever works on the order is left alone; afterwards the recovery takes it over
     leased_until: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
@@ -99,7 +111,9 @@ class Order(Created, db.Model):
         }
 
     def actions(self, actions: dict[str, OrderStatus]) -> list[str]:
-        """Those of the actions that are possible now."""
+        """Those of the actions that are possible now: nothing moves that is not paid."""
+        if self.payment_status != PaymentStatus.PAID:
+            return []
         return [name for name, status in actions.items() if status in NEXT_STATUSES[self.status]]
 
 
@@ -141,8 +155,22 @@ def move(order: Order, status: OrderStatus, actor: str, reason: str) -> None:
     :raise Conflict: it does not, or somebody was.
     """
     if status not in NEXT_STATUSES[order.status]:
-        raise Conflict(f"A {order.status} order cannot become {status}.", code="wrong_status", status_now=order.status)
+        raise _wrong_status(order, status)
     _compare_and_set(order, "status", status, actor, reason)
+
+
+def move_by_staff(order: Order, status: OrderStatus, actor: str) -> bool:
+    """Move an order to where one of the staff's actions leads, and say whether that was a change; not yet committed.
+
+    :raise Conflict: no action leads there now, or somebody else was faster.
+    """
+    reached = {STAFF_ACTIONS[name] for name in order.actions(STAFF_ACTIONS)}
+    if order.status == status and status in STAFF_ACTIONS.values():
+        return False
+    if status not in reached:
+        raise _wrong_status(order, status)
+    move(order, status, actor, "moved on by staff")
+    return True
 
 
 def move_payment(order: Order, status: PaymentStatus, actor: str, reason: str) -> None:
@@ -155,23 +183,48 @@ def move_payment(order: Order, status: PaymentStatus, actor: str, reason: str) -
     _compare_and_set(order, "payment_status", status, actor, reason)
 
 
-def lease(moment: datetime, lifetime: timedelta, most: int) -> list[Order]:
-    """Take over what nobody works on any more: checkouts and cancellations that stopped half-way. Commits.
+def _wrong_status(order: Order, status: OrderStatus) -> Conflict:
+    return Conflict(f"A {order.status} order cannot become {status}.", code="wrong_status", status_now=order.status)
 
-    Of several who ask at once each gets others.
+
+def take_over(moment: datetime, lifetime: timedelta) -> Order | None:
+    """Lease the oldest order that stopped half-way and nobody works on any more, if there is one. Commits.
+
+    Of several who ask at once each gets another one.
     """
     half_way = sa.or_(
         Order.status == OrderStatus.PENDING,
         (Order.status == OrderStatus.CANCELLED) & (Order.payment_status == PaymentStatus.PAID),
     )
-    left_alone = half_way & (Order.leased_until <= moment)
-    oldest = sa.select(Order.id).where(left_alone).order_by(Order.id).limit(most)
-    taken = sa.update(Order).where(Order.id.in_(oldest), left_alone).values(leased_until=moment + lifetime)
-    ids = db.session.scalars(taken.returning(Order.id)).all()
-    db.session.commit()
-    orders = list(db.session.scalars(sa.select(Order).where(Order.id.in_(ids)).order_by(Order.id)))
+    # A lease that ends so late was taken before the clock was set back.
+    is_over = sa.or_(Order.leased_until <= moment, Order.leased_until > moment + 2 * lifetime)
+    oldest = sa.select(Order.id).where(half_way, is_over).order_by(Order.leased_until).limit(1)
+    order_id = _lease(moment + lifetime, Order.id == oldest.scalar_subquery(), half_way, is_over)
+    order = None if order_id is None else db.session.get(Order, order_id, populate_existing=True)
     db.session.commit()  # a rollback would forget what was read
-    return orders
+    return order
+
+
+def keep_lease(order: Order, lifetime: timedelta) -> None:
+    """Make sure before a step that the order is still ours, and for longer than the step can take. Commits.
+
+    :raise LeaseLost: somebody else has taken it over.
+    """
+    is_ours = Order.id == order.id, Order.leased_until == order.leased_until
+    moment = now()
+    if order.leased_until - moment > LONGEST_STEP:
+        found = db.session.scalar(sa.select(Order.id).where(*is_ours))
+    else:
+        found = _lease(moment + lifetime, *is_ours)
+    db.session.commit()
+    if found is None:
+        raise LeaseLost(f"order {order.id} has been taken over")
+
+
+def _lease(until: datetime, *conditions: sa.ColumnElement[bool]) -> int | None:
+    leasing = sa.update(Order).where(*conditions).values(leased_until=until, updated_at=Order.updated_at)
+    order_id: int | None = db.session.scalar(leasing.returning(Order.id))
+    return order_id
 
 
 def _compare_and_set(order: Order, axis: str, after: StrEnum, actor: str, reason: str) -> None:

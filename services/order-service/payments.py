@@ -1,7 +1,9 @@
 """Taking money and giving it back: what every payment provider can do, and which one this shop has."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, Self
 
 from flask import current_app
@@ -85,6 +87,13 @@ class PaymentProvider(Protocol):
         """What became of a payment; None if nothing was charged, and then nothing ever will be under this key.
 
         :raise PaymentUnknown: no answer, or the provider has not decided yet.
+        :raise UpstreamFailed: the provider did not take the request.
+        """
+
+    def charges(self, since: datetime) -> Mapping[uuid.UUID, Charge]:
+        """All that was charged or declined since then, by the keys of the payments.
+
+        :raise PaymentUnknown: no answer.
         :raise UpstreamFailed: the provider did not take the request.
         """
 

@@ -1,14 +1,26 @@
+from datetime import timedelta
+
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
+import reconciliation
 from checkout import the_checkout
-from models import Order, OrderStatus, db, move
+from models import Order, OrderStatus, db, move_by_staff
 from notices import announce
-from schemas import NewOrder, OrderOut, OrderPath, OrderQuery, Orders, StatusChange
-from shopkit.auth import current_user
-from shopkit.database import fetch_or_404
+from schemas import (
+    NewOrder,
+    OrderOut,
+    OrderPath,
+    OrderQuery,
+    Orders,
+    ReconciliationOut,
+    ReconciliationQuery,
+    StatusChange,
+)
+from shopkit.auth import ADMIN, current_user, only
+from shopkit.database import fetch_or_404, now
 from shopkit.errors import NotAllowed
-from shopkit.idempotency import current_key, takes_key
+from shopkit.idempotency import REPLAYED, takes_key
 from shopkit.paging import page_of
 from shopkit.service import Answer
 
@@ -19,8 +31,8 @@ orders = APIBlueprint("orders", __name__, abp_tags=[Tag(name="orders")])
 @takes_key
 def check_out(body: NewOrder) -> Answer:
     """Buy what is in the cart; with an Idempotency-Key a repeated request buys once."""
-    order = the_checkout().place_order(current_user(), body, current_key())
-    return OrderOut.model_validate(order), 201
+    order, is_replay = the_checkout().place_order(current_user(), body)
+    return OrderOut.model_validate(order), 201, {REPLAYED: "true"} if is_replay else {}
 
 
 @orders.get("/orders", responses={200: Orders})
@@ -50,22 +62,26 @@ def change_status(path: OrderPath, body: StatusChange) -> Answer:
         return _cancelled(order)
     if not current_user().is_staff:
         raise NotAllowed("You may only cancel your order.")
-    move(order, body.status, current_user().username, "moved on by staff")
-    if body.status == OrderStatus.DELIVERED:
+    if move_by_staff(order, body.status, current_user().username) and body.status == OrderStatus.DELIVERED:
         announce("order.delivered", order)
     db.session.commit()
     return OrderOut.model_validate(order)
 
 
+@orders.get("/orders/reconciliation", responses={200: ReconciliationOut})
+@only(ADMIN)
+def reconcile(query: ReconciliationQuery) -> Answer:
+    """Compare the orders of the last days with what the payment provider says; nothing is wrong if nothing is named."""
+    return reconciliation.reconcile(the_checkout().settlement.provider, now() - timedelta(days=query.days))
+
+
 @orders.delete("/orders/<int:order_id>/cancel", responses={200: OrderOut})
-@takes_key
 def cancel(path: OrderPath) -> Answer:
-    """Cancel an order: the money is given back, and what was bought can be bought again."""
+    """Cancel an order: the money is given back, and what was bought can be bought again. It can be repeated."""
     return _cancelled(_order(path.order_id))
 
 
 @orders.post("/orders/<int:order_id>/cancel", responses={200: OrderOut})
-@takes_key
 def cancel_by_post(path: OrderPath) -> Answer:
     """Cancel an order, for clients that cannot DELETE."""
     return _cancelled(_order(path.order_id))
@@ -78,5 +94,5 @@ def _order(order_id: int) -> Order:
 
 
 def _cancelled(order: Order) -> OrderOut:
-    the_checkout().cancel(order, current_user().username, "cancelled on request")
+    the_checkout().settlement.cancel(order, current_user().username, "cancelled on request")
     return OrderOut.model_validate(order)

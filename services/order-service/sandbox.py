@@ -9,8 +9,9 @@ What paying with a token does is written in the token, as the profile service ma
 
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ ledger = sa.Table(
     sa.Column("refunded", sa.Boolean(), nullable=False),
     sa.Column("created_at", UtcDateTime(), nullable=False),
 )
+
+_CHARGE = ledger.c.id, ledger.c.amount, ledger.c.currency, ledger.c.declined, ledger.c.refunded
 
 
 class SandboxProvider:
@@ -67,6 +70,12 @@ class SandboxProvider:
     def void(self, key: uuid.UUID) -> Charge | None:
         return _unless_voided(self._written(key, 0, "", VOIDED))
 
+    def charges(self, since: datetime) -> Mapping[uuid.UUID, Charge]:
+        written = sa.select(ledger.c.key, *_CHARGE).where(ledger.c.created_at >= since)
+        with self._ledger() as connection:
+            charges = {key: Charge(*charge) for key, *charge in connection.execute(written)}
+        return {key: charge for key, charge in charges.items() if charge.declined != VOIDED}
+
     def refund(self, key: uuid.UUID) -> None:
         charged = sa.and_(ledger.c.key == key, ledger.c.declined.is_(None))
         with self._ledger() as connection:
@@ -96,9 +105,8 @@ class SandboxProvider:
             raise PaymentUnknown("The payment provider did not answer.") from error
 
     def _line(self, key: uuid.UUID) -> Charge | None:
-        columns = ledger.c.id, ledger.c.amount, ledger.c.currency, ledger.c.declined, ledger.c.refunded
         with self._ledger() as connection:
-            row = connection.execute(sa.select(*columns).where(ledger.c.key == key)).one_or_none()
+            row = connection.execute(sa.select(*_CHARGE).where(ledger.c.key == key)).one_or_none()
         return None if row is None else Charge(*row)
 
     def _written(self, key: uuid.UUID, amount: int, currency: str, declined: str | None) -> Charge:

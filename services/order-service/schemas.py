@@ -1,19 +1,39 @@
 """What goes in and out of the order service as JSON."""
 
 from typing import Annotated, Any, Self
+from uuid import UUID
 
-from pydantic import AliasChoices, Field, RootModel, StringConstraints, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    RootModel,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from models import CUSTOMER_ACTIONS, STAFF_ACTIONS, Order, OrderStatus, PaymentStatus
 from shopkit.auth import current_user
 from shopkit.paging import Page
-from shopkit.schemas import Amount, AmountIn, Id, Input, Output, QueryId, Timestamp
+from shopkit.schemas import Amount, AmountIn, Id, Input, Output, Query, QueryId, Timestamp
+
+LONGEST_LINE = 500
 
 Required = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Optional = Annotated[str | None, Field(max_length=200)]
 
 
+Status = Annotated[OrderStatus, BeforeValidator(lambda sent: sent.strip().lower() if isinstance(sent, str) else sent)]
+
+
 class ShippingAddress(Input):
+    """An address, perhaps as the address book gave it."""
+
+    id: Any = Field(None, exclude=True)
+    label: Any = Field(None, exclude=True)
+    is_default: Any = Field(None, exclude=True)
     recipient: Optional = None
     phone: Optional = None
     address_line1: Required = Field(validation_alias=AliasChoices("address_line1", "address"))
@@ -24,22 +44,41 @@ class ShippingAddress(Input):
     country: Required
 
 
+def _in_one_line(sent: object, parse: ValidatorFunctionWrapHandler) -> ShippingAddress:
+    """Take a whole address as one line of text, too."""
+    if not isinstance(sent, str):
+        address: ShippingAddress = parse(sent)
+        return address
+    line = sent.strip()
+    if not 0 < len(line) <= LONGEST_LINE:
+        raise ValueError(f"must have 1 to {LONGEST_LINE} characters")
+    return ShippingAddress.model_construct(address_line1=line, city="", postal_code="", country="")
+
+
+def _document_the_line(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "string", "minLength": 1, "maxLength": LONGEST_LINE, "pattern": r"\S"})
+
+
 class NewOrder(Input):
+    """Without an address it goes to the default one of the address book."""
+
     payment_method_id: Id
-    shipping_address: ShippingAddress | None = None
+    shipping_address: Annotated[ShippingAddress, WrapValidator(_in_one_line)] | None = Field(
+        None, json_schema_extra=_document_the_line
+    )
     address_id: Id | None = None
     # what the buyer saw; without it, what the cart said when its lines were last changed
     expected_total: AmountIn | None = None
 
     @model_validator(mode="after")
     def one_address(self) -> Self:
-        if (self.shipping_address is None) == (self.address_id is None):
+        if self.shipping_address is not None and self.address_id is not None:
             raise ValueError("send either a shipping_address or an address_id")
         return self
 
 
 class StatusChange(Input):
-    status: OrderStatus
+    status: Status
 
 
 class OrderPath(Output):
@@ -47,8 +86,12 @@ class OrderPath(Output):
 
 
 class OrderQuery(Page):
-    status: OrderStatus | None = None
+    status: Status | None = None
     user_id: QueryId | None = None
+
+
+class ReconciliationQuery(Query):
+    days: int = Field(30, ge=1, le=366)
 
 
 class OrderItemOut(Output):
@@ -97,6 +140,28 @@ class OrderOut(Output):
         actions = STAFF_ACTIONS if current_user().is_staff else CUSTOMER_ACTIONS
         names = set(cls.model_fields) - {"allowed_actions"}
         return {**{name: getattr(order, name) for name in names}, "allowed_actions": order.actions(actions)}
+
+
+class ContradictionOut(Output):
+    """An order and its charge that do not agree; of what is missing, nothing is said."""
+
+    reference: UUID
+    order_id: int | None = None
+    status: str | None = None
+    payment_status: str | None = None
+    total_amount: Amount | None = None
+    charged: Amount | None = None
+    declined: str | None = None
+    refunded: bool | None = None
+
+
+class ReconciliationOut(Output):
+    since: Timestamp
+    orders: int
+    charges: int
+    # orders that somebody still works on, of which nothing can be said yet
+    in_progress: int
+    contradictions: list[ContradictionOut]
 
 
 class Orders(RootModel[list[OrderOut]]):

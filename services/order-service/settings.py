@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 import shopkit.settings
+from models import LONGEST_STEP
+from shopkit.settings import SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,7 @@ class Settings(shopkit.settings.Settings):
     cart_service_url: str = "http://127.0.0.1:5004"
     support_service_url: str = "http://127.0.0.1:5006"
     # how long a checkout that stopped half-way is left alone before it is settled, and how often one looks for such
-    checkout_lease_seconds: float = 60.0
+    checkout_lease_seconds: float = 120.0
     recovery_seconds: float = 5.0
     # where the sandbox keeps its ledger; empty: beside the orders
     sandbox_ledger_uri: str = field(default="", repr=False)
@@ -24,3 +26,9 @@ class Settings(shopkit.settings.Settings):
     stripe_api_base: str = "https://api.stripe.com"
     service_client_id: str = "order-service"
     service_client_secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.checkout_lease_seconds <= LONGEST_STEP.total_seconds():
+            raise SettingsError(
+                f"CHECKOUT_LEASE_SECONDS must be above {LONGEST_STEP.total_seconds():g}: a lease outlasts every step."
+            )

@@ -11,8 +11,9 @@ question the buyer, so a payment that needs that is cancelled and declined.
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 import requests
 import sqlalchemy as sa
@@ -85,6 +86,21 @@ class StripeProvider:
         if charge is None and intent.status != "canceled":
             raise _not_charged(intent)
         return charge
+
+    def charges(self, since: datetime) -> Mapping[uuid.UUID, Charge]:
+        """Of the intents that other shops have made on the same account, we know nothing."""
+        found = {}
+        with _in_our_words():
+            wanted: stripe.params.PaymentIntentListParams = {
+                "created": {"gte": int(since.timestamp())},
+                "limit": 100,
+                "expand": ["data.latest_charge"],
+            }
+            for intent in self._stripe.payment_intents.list(wanted).auto_paging_iter():
+                charge, ours = _charge_of(intent), intent.metadata.to_dict()
+                if charge is not None and "order" in ours:
+                    found[uuid.UUID(ours["order"])] = charge
+        return found
 
     def refund(self, key: uuid.UUID) -> None:
         charge = self.find(key)

@@ -5,6 +5,7 @@ from requests.adapters import BaseAdapter
 
 from announcements import announce_stock
 from favorite_routes import favorites
+from internal_routes import internal
 from models import db
 from purchases import keep_purchase
 from review_routes import reviews
@@ -23,7 +24,7 @@ ANNOUNCE_SECONDS = 1
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     settings = settings or Settings.from_env()
-    apis = [products, reviews, favorites, stock]
+    apis = [products, reviews, favorites, stock, internal]
     app = create_service(__name__, "product-service", settings, apis=apis, db=db, adapter=adapter)
     background.every(app, SWEEP_SECONDS, sweep)
     background.every(app, ANNOUNCE_SECONDS, announce_stock)

@@ -61,6 +61,10 @@ class Product(Created, db.Model):
     # no longer sold; orders and reviews still speak of it
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
+    @property
+    def is_sold(self) -> bool:
+        return self.archived_at is None
+
     def change(self, **fields: Any) -> None:
         """Take over the fields that are given.
 

@@ -45,7 +45,7 @@ Ids = Annotated[
     tuple[QueryId, ...],
     Field(max_length=100),
     BeforeValidator(_numbers),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(,\d+)*$", "examples": ["3,5,8"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(,\d+)*$"}),
 ]
 Words = Annotated[str, Field(max_length=100)]
 AnyCategory = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\x00]*$")]
@@ -82,6 +82,10 @@ class ProductQuery(Page):
     in_stock: bool | None = None
     min_rating: Annotated[Decimal, Field(ge=0, le=5, decimal_places=1)] | None = None
     sort: Literal["newest", "price", "-price", "rating", "-rating", "name"] | None = None
+
+
+class IdsQuery(Page):
+    ids: Ids
 
 
 class SearchQuery(Page):
@@ -122,6 +126,12 @@ class ProductOut(Output):
     category: str
     rating: Rating | None
     review_count: int
+
+
+class KnownProduct(ProductOut):
+    """A product as other services may still have to speak of it."""
+
+    is_sold: bool
 
 
 class CategoryOut(Output):
@@ -206,12 +216,16 @@ class WrongProduct(Output):
     held: int
 
 
-class AuditOut(Output):
+class ReconciliationOut(Output):
     products_wrong: list[WrongProduct]
     reservations: dict[str, int]
 
 
 class Products(RootModel[list[ProductOut]]):
+    pass
+
+
+class KnownProducts(RootModel[list[KnownProduct]]):
     pass
 
 

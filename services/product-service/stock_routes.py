@@ -4,16 +4,16 @@ from datetime import timedelta
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
-import audit
+import reconciliation
 from models import Product, Reservation, StockMovement, db, locked_product
 from schemas import (
-    AuditOut,
     MovementOut,
     Movements,
     NewAdjustment,
     NewReservation,
     ProductOut,
     ProductPath,
+    ReconciliationOut,
     ReservationOut,
     ReservationPath,
 )
@@ -48,10 +48,13 @@ def list_movements(path: ProductPath, query: Page) -> Answer:
     return page_of(newest_first, query, MovementOut)
 
 
-@stock.get("/internal/stock/audit", responses={200: AuditOut})
-def audit_stock() -> Answer:
+@stock.get("/products/reconciliation", responses={200: ReconciliationOut})
+@only(ADMIN)
+def reconcile_stock() -> Answer:
     """Count the stock again, from the movements and from what is held; nothing is wrong if no product is named."""
-    return AuditOut(products_wrong=audit.wrong_products(), reservations=audit.reservations_by_status())
+    return ReconciliationOut(
+        products_wrong=reconciliation.wrong_products(), reservations=reconciliation.reservations_by_status()
+    )
 
 
 @stock.post(RESERVATIONS, responses={200: ReservationOut, 201: ReservationOut})

@@ -27,6 +27,8 @@ from shopkit.logs import request_id
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
+# The first try, and three more at most (StaleRetry).
+LONGEST_CALL = 4 * (CONNECT_SECONDS + READ_SECONDS)
 POOL_SIZE = 32
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from shopkit.settings import Settings
 
 MAX_BODY_BYTES = 1024 * 1024
 
-Answer = BaseModel | Response | tuple[BaseModel | str, int]
+Answer = BaseModel | Response | tuple[BaseModel | str, int] | tuple[BaseModel | str, int, dict[str, str]]
 """What a view returns; Flask's own ResponseReturnValue cannot be read at run time, and flask-openapi3 does so."""
 
 _REASONS = {

@@ -37,7 +37,10 @@ def partners(network):
         "quantity": 1,
         "problems": [],
     }
-    network.on("GET", "/cart", {"id": 1, "items": [lamps, cable], "total": 50.99, "currency": "USD"})
+    cart = {"id": 11, "version": 3, "items": [lamps, cable], "in_checkout": None, "total": 50.99, "currency": "USD"}
+    network.on("GET", "/cart", cart)
+    network.on("POST", "/internal/claims", None, 201)
+    network.on("POST", "/internal/claims/*/return", None, 204)
     network.on("POST", "/token", {"access_token": "order-service", "expires_in": 600})
     network.on(
         "POST",
@@ -45,7 +48,6 @@ def partners(network):
         {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]},
         201,
     )
-    network.on("POST", "/internal/carts/1/bought", None, 204)
     _card(network, "sandbox_succeeds_1")
     for step in ("commit", "release", "restock"):
         network.on("POST", f"/internal/reservations/*/{step}", {})
@@ -77,6 +79,17 @@ def check_out(client, alice, partners):
 
 
 @pytest.fixture
+def steps(partners):
+    """What the cart and the stock were asked to do, in order."""
+
+    def steps():
+        paths = [path for method, path in partners.calls if method == "POST" and path.startswith("/internal/")]
+        return [path.rpartition("/")[2] for path in paths]
+
+    return steps
+
+
+@pytest.fixture
 def charges(app):
     """What the sandbox was asked to charge, and did or declined: (amount, declined, refunded)."""
 
@@ -105,7 +118,7 @@ def recover(app):
         with app.app_context():
             models.db.session.execute(sa.update(models.Order).values(leased_until=models.now() - timedelta(seconds=1)))
             models.db.session.commit()
-            app.extensions["checkout"].recover()
+            app.extensions["checkout"].settlement.recover()
 
     return recover
 

@@ -1,11 +1,8 @@
+from datetime import timedelta
+from uuid import UUID
+
 import pytest
 import requests
-
-
-def _steps(network):
-    """What was done to the reservation, in order."""
-    paths = [path for method, path in network.calls if method == "POST" and path.startswith("/internal/reservations")]
-    return [path.rpartition("/")[2] for path in paths]
 
 
 def test_checkout_turns_the_cart_into_a_paid_order(check_out, charges):
@@ -29,15 +26,17 @@ def test_checkout_turns_the_cart_into_a_paid_order(check_out, charges):
     assert charges() == [(5099, None, False)]
 
 
-def test_stock_is_held_then_sold_and_the_bought_lines_leave_the_cart(check_out, partners):
-    check_out()
+def test_what_is_bought_is_claimed_in_the_cart_then_held_then_sold(check_out, partners, steps):
+    order = check_out().json
 
-    assert _steps(partners) == ["reservations", "commit"]
+    assert steps() == ["claims", "reservations", "commit"]
+    [claim] = partners.sent("POST", "/internal/claims")
+    assert UUID(claim.pop("reference"))
+    assert claim == {"order_id": order["id"], "cart_id": 11, "version": 3}
     assert partners.sent("POST", "/internal/reservations")[0]["items"] == [
         {"product_id": 1, "quantity": 2},
         {"product_id": 7, "quantity": 1},
     ]
-    assert partners.sent("POST", "/internal/carts/1/bought") == [{"product_ids": [1, 7]}]
 
 
 def test_the_cart_is_asked_for_with_the_buyers_token_and_stock_with_our_own(check_out, partners):
@@ -56,6 +55,82 @@ def test_an_address_of_the_address_book_is_kept_as_it_was(check_out, partners):
     assert order["shipping_address"] == {"address_line1": "9 Hill Road", "city": "Salem"}
 
 
+@pytest.fixture
+def address_book(partners):
+    """The default address comes first, as the profile service lists them."""
+    home = {"id": 3, "label": "Home", "recipient": "Alice", "address_line1": "9 Hill Road", "city": "Salem"}
+    home |= {"address_line2": "", "phone": "", "state": "", "postal_code": "97301", "country": "US", "is_default": True}
+    partners.on("GET", "/addresses", [home])
+    return home
+
+
+def test_without_an_address_it_goes_to_the_default_one(check_out, address_book):
+    order = check_out(shipping_address=None).json
+
+    assert order["shipping_address"]["address_line1"] == "9 Hill Road"
+    assert "label" not in order["shipping_address"]
+
+
+def test_without_an_address_and_a_default_one_the_field_is_named(check_out, partners, charges):
+    partners.on("GET", "/addresses", [])
+
+    response = check_out(shipping_address=None)
+
+    assert (response.status_code, response.json["errors"][0]["field"]) == (422, "shipping_address")
+    assert charges() == []
+
+
+def test_an_entry_of_the_address_book_is_an_address(check_out, address_book):
+    order = check_out(shipping_address=address_book).json
+
+    assert order["shipping_address"]["postal_code"] == "97301"
+    assert not {"id", "label", "is_default"} & order["shipping_address"].keys()
+
+
+def test_an_address_may_be_one_line_of_text(check_out):
+    order = check_out(shipping_address=" 123 Main St, Springfield, IL 62701 ").json
+
+    assert order["shipping_address"]["address_line1"] == "123 Main St, Springfield, IL 62701"
+
+
+def test_what_another_order_is_buying_is_not_bought_again_and_which_it_is_is_said(check_out, partners, client, alice):
+    in_checkout = {"order_id": 77, "items": []}
+    partners.on("GET", "/cart", {**partners.answer_of("GET", "/cart"), "items": [], "in_checkout": in_checkout})
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"], response.json["order_id"]) == (409, "checkout_in_progress", 77)
+    assert client.get("/orders", headers=alice).json == []
+
+
+@pytest.mark.parametrize(
+    ("code", "extra"), [("checkout_in_progress", {"order_id": 77}), ("cart_changed", {}), ("not_found", {})]
+)
+def test_who_claims_too_late_makes_no_order(check_out, partners, client, alice, steps, code, extra):
+    status = 404 if code == "not_found" else 409
+    partners.refuse("POST", "/internal/claims", status, "Too late.", code, **extra)
+
+    response = check_out({"Idempotency-Key": "a-click"})
+
+    assert (response.status_code, response.json["code"]) == (status, code)
+    assert response.json.get("order_id") == extra.get("order_id")
+    assert client.get("/orders", headers=alice).json == []
+    assert steps() == ["claims"]
+    partners.on("POST", "/internal/claims", None, 201)
+    assert check_out({"Idempotency-Key": "a-click"}).status_code == 201
+
+
+def test_what_is_no_longer_sold_stops_the_checkout_and_is_named(check_out, partners, charges):
+    cart = partners.answer_of("GET", "/cart")
+    cart["items"][1]["problems"] = [{"code": "no_longer_sold", "message": "Cable is no longer sold."}]
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "no_longer_sold")
+    assert response.json["items"] == [{"product_id": 7, "product_name": "Cable"}]
+    assert charges() == []
+
+
 def test_the_names_of_older_clients_are_understood(check_out):
     old = {"address": "12 Orchard Lane", "city": "Portland", "state": "OR", "zip_code": "97201", "country": "US"}
 
@@ -66,7 +141,7 @@ def test_the_names_of_older_clients_are_understood(check_out):
 
 
 def test_an_empty_cart_cannot_be_checked_out(check_out, partners, client, alice):
-    partners.on("GET", "/cart", {"id": 1, "items": [], "total": 0, "currency": "USD"})
+    partners.on("GET", "/cart", {**partners.answer_of("GET", "/cart"), "items": [], "total": 0})
 
     response = check_out()
 
@@ -78,13 +153,13 @@ def test_an_empty_cart_cannot_be_checked_out(check_out, partners, client, alice)
     ("token", "code"),
     [("sandbox_card_declined_1", "card_declined"), ("sandbox_insufficient_funds_1", "insufficient_funds")],
 )
-def test_a_declined_card_is_a_402_and_the_stock_can_be_bought_again(check_out, card, partners, charges, token, code):
+def test_a_declined_card_is_a_402_and_stock_and_cart_are_as_before(check_out, card, steps, charges, token, code):
     card(token)
 
     response = check_out()
 
     assert (response.status_code, response.json["code"]) == (402, code)
-    assert _steps(partners) == ["reservations", "release"]
+    assert steps() == ["claims", "reservations", "release", "return"]
     assert charges() == [(5099, code, False)]
 
 
@@ -108,14 +183,14 @@ def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, partners
     assert charges() == []
 
 
-def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_total(check_out, partners, charges):
+def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_total(check_out, partners, steps, charges):
     prices = [{"product_id": 1, "unit_price": 21}, {"product_id": 7, "unit_price": 9.99}]
     partners.on("POST", "/internal/reservations", {"items": prices}, 201)
 
     response = check_out()
 
     assert (response.status_code, response.json["code"], response.json["total"]) == (409, "total_changed", 51.99)
-    assert _steps(partners)[-1] == "release"
+    assert steps()[-2:] == ["release", "return"]
     assert charges() == []
 
 
@@ -155,12 +230,6 @@ def test_a_service_that_is_away_is_said_and_nothing_is_charged(
     assert charges() == []
 
 
-def test_the_order_stands_even_if_the_cart_cannot_be_emptied(check_out, partners):
-    partners.down("POST", "/internal/carts/1/bought")
-
-    assert check_out().status_code == 201
-
-
 @pytest.mark.parametrize(
     ("method", "path", "change"),
     [
@@ -180,8 +249,10 @@ def test_somebody_elses_card_or_address_is_a_404(check_out, partners, method, pa
         ({"payment_method_id": None}, "payment_method_id"),
         ({"payment_method_id": 0}, "payment_method_id"),
         ({"payment_method_id": 2**31}, "payment_method_id"),
-        ({"shipping_address": None}, "body"),
         ({"address_id": 1}, "body"),
+        ({"shipping_address": " "}, "shipping_address"),
+        ({"shipping_address": "x" * 501}, "shipping_address"),
+        ({"shipping_address": ["12 Orchard Lane"]}, "shipping_address"),
         ({"shipping_address": {"city": "Portland"}}, "shipping_address.address_line1"),
         ({"coupon": "FREE"}, "coupon"),
         ({"user_id": 2}, "user_id"),
@@ -196,93 +267,104 @@ def test_a_field_that_does_not_validate_is_named(check_out, change, field):
 
 class TestIdempotencyKey:
     KEY = {"Idempotency-Key": "a-click"}
+    ANOTHER = {"Idempotency-Key": "another-click"}
 
-    @pytest.fixture
-    def forget_keys(self, app):
-        """As if the answers had been lost: the checkout itself still knows its order by the key."""
-
-        def forget_keys():
-            import sqlalchemy as sa
-
-            from models import db
-
-            with app.app_context():
-                db.session.execute(sa.delete(db.metadata.tables["idempotency_keys"]))
-                db.session.commit()
-
-        return forget_keys
-
-    def test_the_same_key_buys_once(self, check_out, charges):
+    def test_the_same_key_buys_once_and_a_replay_says_that_it_is_one(self, check_out, charges):
         first, second = check_out(self.KEY), check_out(self.KEY)
 
-        assert second.status_code == 201
-        assert first.json["id"] == second.json["id"]
+        assert (second.status_code, second.data) == (201, first.data)
+        assert "Idempotent-Replayed" not in first.headers
+        assert second.headers["Idempotent-Replayed"] == "true"
         assert len(charges()) == 1
-
-    def test_the_same_key_buys_once_even_if_the_answer_was_lost(self, check_out, forget_keys, charges):
-        first = check_out(self.KEY)
-        forget_keys()
-        second = check_out(self.KEY)
-
-        assert (second.status_code, second.json["id"]) == (201, first.json["id"])
-        assert len(charges()) == 1
-
-    @pytest.mark.parametrize("method", ["post", "delete"])
-    def test_a_cancellation_that_is_sent_twice_is_answered_twice_the_same(self, check_out, client, alice, method):
-        path = f"/orders/{check_out().json['id']}/cancel"
-
-        first, second = (getattr(client, method)(path, headers={**alice, **self.KEY}) for _ in range(2))
-
-        assert (first.status_code, second.status_code, second.data) == (200, 200, first.data)
 
     def test_without_a_key_or_with_another_one_buys_again(self, check_out, charges):
-        for headers in (self.KEY, {"Idempotency-Key": "another-click"}, {}, {}):
+        for headers in (self.KEY, self.ANOTHER, {}, {}):
             check_out(headers)
 
         assert len(charges()) == 4
 
-    def test_after_a_failure_another_attempt_needs_a_key_of_its_own(self, check_out, card, forget_keys):
-        card("sandbox_card_declined_1")
+    def test_the_same_key_with_another_body_is_refused_however_old_it_is(self, app, check_out, charges):
+        import models
+
         check_out(self.KEY)
+        with app.app_context():
+            models.db.session.get(models.Order, 1).created_at -= timedelta(days=400)
+            models.db.session.commit()
+
+        response = check_out(self.KEY, expected_total=50.99)
+
+        assert (response.status_code, response.json["code"]) == (422, "idempotency_key_reused")
+        assert len(charges()) == 1
+
+    def test_after_a_failure_the_same_is_said_again_and_another_attempt_needs_a_key_of_its_own(self, check_out, card):
+        card("sandbox_card_declined_1")
+        first = check_out(self.KEY)
         card("sandbox_succeeds_1")
 
-        assert check_out(self.KEY).json["code"] == "card_declined"
-        forget_keys()
-        assert check_out(self.KEY).json["code"] == "failed_before"
-        assert check_out({"Idempotency-Key": "another-click"}).status_code == 201
+        second = check_out(self.KEY)
+
+        said = [(each.status_code, each.json["code"], each.json["order_id"]) for each in (first, second)]
+        assert said == [(402, "card_declined", 1)] * 2
+        assert second.headers["Idempotent-Replayed"] == "true"
+        assert check_out(self.ANOTHER).status_code == 201
+
+    def test_what_failed_because_somebody_was_away_is_not_said_to_be_so_for_ever(self, check_out, partners):
+        partners.down("POST", "/internal/reservations")
+        first = check_out(self.KEY)
+
+        second = check_out(self.KEY)
+
+        assert (first.status_code, second.status_code, second.json["code"]) == (502, 409, "checkout_interrupted")
+        assert second.json["order_id"] == first.json["order_id"]
+
+    def test_what_made_no_order_leaves_the_key_free(self, check_out, partners):
+        cart = partners.answer_of("GET", "/cart")
+        partners.on("GET", "/cart", {**cart, "items": [], "total": 0})
+        empty = check_out(self.KEY)
+        partners.on("GET", "/cart", cart)
+
+        assert (empty.json["code"], check_out(self.KEY).status_code) == ("cart_empty", 201)
 
     def test_while_the_first_is_still_running_the_second_is_told_so(self, check_out, partners, charges):
         seen = []
 
-        def again_meanwhile(request):
-            partners.on("POST", "/internal/reservations", {"items": []}, 201)
-            seen.append(check_out(self.KEY).json["code"])
+        def again_meanwhile(_):
+            seen.append(check_out(self.KEY).json)
             return 201, {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]}
 
         partners.on("POST", "/internal/reservations", answer=again_meanwhile)
 
-        assert check_out(self.KEY).status_code == 201
-        assert seen == ["idempotency_key_in_use"]
+        order = check_out(self.KEY)
+
+        assert order.status_code == 201
+        assert [(each["code"], each["order_id"]) for each in seen] == [("idempotency_key_in_use", order.json["id"])]
         assert len(charges()) == 1
 
-    def test_two_that_arrive_at_once_buy_once(self, check_out, monkeypatch, forget_keys, charges):
-        from checkout import Checkout
+    def test_two_that_arrive_at_once_buy_once(self, check_out, partners, charges):
+        seen = []
 
-        check_out(self.KEY)
-        forget_keys()
-        monkeypatch.setattr(Checkout, "_placed_with", lambda *_: None)  # looked just before the first was saved
+        def again_meanwhile(_):
+            cart = partners.answer_of("GET", "/cart")
+            partners.on("GET", "/cart", usual)
+            if not seen:
+                seen.append(check_out(self.KEY).status_code)
+            return 200, cart or usual
+
+        usual = partners.answer_of("GET", "/cart")
+        partners.on("GET", "/cart", answer=again_meanwhile)
 
         assert check_out(self.KEY).json["code"] == "idempotency_key_in_use"
+        assert seen == [201]
         assert len(charges()) == 1
 
     def test_a_key_belongs_to_its_user(self, check_out, client, bob, partners):
         check_out(self.KEY)
-        partners.on("GET", "/cart", {"id": 2, "items": [], "total": 0, "currency": "USD"})
+        partners.on("GET", "/cart", {**partners.answer_of("GET", "/cart"), "items": [], "total": 0})
 
-        response = client.post(
-            "/orders",
-            json={"payment_method_id": 1, "address_id": 1},
-            headers={**bob, **self.KEY},
-        )
+        response = client.post("/orders", json={"payment_method_id": 1, "address_id": 1}, headers={**bob, **self.KEY})
 
         assert response.json["code"] == "cart_empty"
+
+    @pytest.mark.parametrize("key", ["", "x" * 256, "a click", "\x7f"])
+    def test_a_key_that_makes_no_sense_is_refused(self, check_out, key):
+        assert check_out({"Idempotency-Key": key}).json["errors"][0]["field"] == "Idempotency-Key"

@@ -5,7 +5,7 @@ import requests
 
 RESERVATIONS = ("POST", "/internal/reservations")
 COMMIT, RELEASE, RESTOCK = (("POST", f"/internal/reservations/*/{step}") for step in ("commit", "release", "restock"))
-BOUGHT = ("POST", "/internal/carts/1/bought")
+CLAIM, RETURN = ("POST", "/internal/claims"), ("POST", "/internal/claims/*/return")
 CART, ADDRESS, CARD = ("GET", "/cart"), ("GET", "/addresses/3"), ("GET", "/internal/payment-methods/1")
 TOKEN = ("POST", "/token")
 PAID = (5099, None, False)
@@ -94,13 +94,17 @@ def test_without_what_is_asked_for_first_there_is_no_order(buy, fail, recover, s
 @pytest.mark.parametrize(
     ("calls", "spared", "state", "taken"),
     [
+        ([CLAIM], 0, ("failed", "none"), []),
+        ([CLAIM, RETURN], 0, ("failed", "none"), []),
         ([RESERVATIONS], 0, ("failed", "none"), []),
+        ([RESERVATIONS, RETURN], 0, ("failed", "none"), []),
         ([RESERVATIONS, RELEASE], 0, ("failed", "none"), []),
         ([RESERVATIONS, COMMIT, RELEASE, RESTOCK], 0, ("failed", "none"), []),
         ([COMMIT], 0, ("confirmed", "paid"), [PAID]),
-        ([COMMIT, RELEASE, RESTOCK, BOUGHT], 0, ("confirmed", "paid"), [PAID]),
-        ([TOKEN], 1, ("failed", "none"), []),  # asked for the card, then for the stock
-        ([TOKEN], 2, ("confirmed", "paid"), [PAID]),
+        ([COMMIT, RELEASE, RESTOCK, RETURN], 0, ("confirmed", "paid"), [PAID]),
+        ([TOKEN], 1, ("failed", "none"), []),  # asked for the card, then for the cart, then for the stock
+        ([TOKEN], 2, ("failed", "none"), []),
+        ([TOKEN], 3, ("confirmed", "paid"), [PAID]),
     ],
 )
 def test_an_order_whose_stock_does_not_answer_is_settled_later(
@@ -121,19 +125,10 @@ def test_an_order_whose_stock_does_not_answer_is_settled_later(
     assert (states(), charges()) == ([state], taken)
 
 
-@pytest.mark.parametrize(("call", "spared"), [(BOUGHT, 0), (TOKEN, 3)])
-def test_an_order_stands_though_the_cart_cannot_be_emptied(buy, fail, recover, states, charges, call, spared):
-    back = fail(call, spared=spared)
-
-    assert buy().status_code == 201
-
-    back()
-    recover()
-    assert (states(), charges()) == ([("confirmed", "paid")], [PAID])
-
-
-@pytest.mark.parametrize("calls", [[RELEASE], [RELEASE, COMMIT, RESTOCK]])
-def test_a_decline_is_said_even_if_the_stock_cannot_be_given_back_yet(buy, card, fail, recover, states, charges, calls):
+@pytest.mark.parametrize("calls", [[RELEASE], [RETURN], [RELEASE, COMMIT, RESTOCK]])
+def test_a_decline_is_said_even_if_what_is_held_for_it_cannot_be_given_back_yet(
+    buy, card, fail, recover, states, charges, calls
+):
     card("sandbox_card_declined_1")
     back = fail(*calls)
 

@@ -7,6 +7,7 @@ import requests
 
 RESERVATION = "/internal/reservations/*"
 TIME_OUT = requests.ReadTimeout
+FAILED, PAID = [("failed", "none")], [("confirmed", "paid")]
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def interrupt(app, monkeypatch):
 
     def interrupt(name, action):
         import checkout
+        import settlement
 
         def reach(reached):
             if reached == name:
@@ -35,38 +37,34 @@ def interrupt(app, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(checkout, "reach", reach)
+            patch.setattr(settlement, "reach", reach)
             with pytest.raises(Killed):
                 action()
 
     return interrupt
 
 
-def _steps(network):
-    paths = [path for method, path in network.calls if method == "POST" and path.startswith("/internal/reservations")]
-    return [path.rpartition("/")[2] for path in paths]
-
-
 @pytest.mark.parametrize(
-    ("point", "state", "taken", "steps"),
+    ("point", "state", "taken", "done"),
     [
         ("checkout.before_pending", [], [], []),
-        ("checkout.after_pending", [("failed", "none")], [], ["release"]),
-        ("checkout.after_reserve", [("failed", "none")], [], ["reservations", "release"]),
-        ("checkout.after_charge", [("confirmed", "paid")], [(5099, None, False)], ["reservations", "commit"]),
-        ("checkout.after_commit", [("confirmed", "paid")], [(5099, None, False)], ["reservations", "commit", "commit"]),
-        ("checkout.after_confirm", [("confirmed", "paid")], [(5099, None, False)], ["reservations", "commit"]),
-        ("checkout.after_cart", [("confirmed", "paid")], [(5099, None, False)], ["reservations", "commit"]),
+        ("checkout.after_pending", FAILED, [], ["release", "return"]),
+        ("checkout.after_claim", FAILED, [], ["claims", "release", "return"]),
+        ("checkout.after_reserve", FAILED, [], ["claims", "reservations", "release", "return"]),
+        ("checkout.after_charge", PAID, [(5099, None, False)], ["claims", "reservations", "commit"]),
+        ("checkout.after_commit", PAID, [(5099, None, False)], ["claims", "reservations", "commit", "commit"]),
+        ("checkout.after_confirm", PAID, [(5099, None, False)], ["claims", "reservations", "commit"]),
     ],
 )
 def test_a_checkout_that_was_killed_is_finished_or_undone(
-    check_out, interrupt, recover, states, charges, partners, point, state, taken, steps
+    check_out, interrupt, recover, states, charges, steps, point, state, taken, done
 ):
     interrupt(point, check_out)
 
     recover()
     recover()
 
-    assert (states(), charges(), _steps(partners)) == (state, taken, steps)
+    assert (states(), charges(), steps()) == (state, taken, done)
 
 
 @pytest.mark.parametrize("point", ["before", "after_cancelled", "after_refund", "after_restock", "after_refunded"])
@@ -87,7 +85,7 @@ def test_somebody_who_still_works_on_an_order_is_left_alone(app, check_out, inte
     interrupt("checkout.after_charge", check_out)
 
     with app.app_context():
-        app.extensions["checkout"].recover()
+        app.extensions["checkout"].settlement.recover()
 
     assert states() == [("pending", "none")]
 
@@ -100,10 +98,9 @@ def test_of_two_who_recover_at_once_each_takes_other_orders(app, check_out, inte
     later = models.now() + timedelta(hours=1)
 
     with app.app_context():
-        first = [order.id for order in models.lease(later, timedelta(minutes=1), 2)]
-        second = [order.id for order in models.lease(later, timedelta(minutes=1), 2)]
+        taken = [models.take_over(later, timedelta(minutes=1)) for _ in range(4)]
 
-    assert (first, second) == ([1, 2], [3])
+    assert [order and order.id for order in taken] == [1, 2, 3, None]
 
 
 def test_an_order_that_cannot_be_settled_does_not_keep_the_others_waiting(
@@ -162,12 +159,12 @@ def test_stock_that_is_gone_when_it_is_paid_for_is_refunded(check_out, partners,
     assert charges() == [(5099, None, True)]
 
 
-def test_a_reservation_without_an_answer_is_released(check_out, partners, states, charges):
+def test_a_reservation_without_an_answer_is_released(check_out, partners, steps, states, charges):
     partners.down("POST", "/internal/reservations", TIME_OUT)
 
     assert check_out().status_code == 504
     assert (states(), charges()) == ([("failed", "none")], [])
-    assert _steps(partners) == ["reservations", "release"]
+    assert steps() == ["claims", "reservations", "release", "return"]
 
 
 def test_what_cannot_be_undone_now_is_undone_later(check_out, card, partners, recover, states):
@@ -184,12 +181,12 @@ def test_what_cannot_be_undone_now_is_undone_later(check_out, card, partners, re
     assert states() == [("failed", "failed")]
 
 
-def test_stock_that_was_sold_though_nothing_is_paid_is_restocked(check_out, card, partners):
+def test_stock_that_was_sold_though_nothing_is_paid_is_restocked(check_out, card, partners, steps):
     card("sandbox_card_declined_1")
     partners.refuse("POST", f"{RESERVATION}/release", 409, "It is sold.", "wrong_state")
 
     assert check_out().status_code == 402
-    assert _steps(partners)[-2:] == ["release", "restock"]
+    assert steps()[-3:] == ["release", "restock", "return"]
 
 
 def test_a_repeated_request_finishes_what_a_killed_one_left(check_out, interrupt, app, charges):
@@ -201,7 +198,6 @@ def test_a_repeated_request_finishes_what_a_killed_one_left(check_out, interrupt
     interrupt("checkout.after_charge", lambda: check_out(key))
     with app.app_context():
         models.db.session.execute(sa.update(models.Order).values(leased_until=models.now()))
-        models.db.session.execute(sa.delete(models.db.metadata.tables["idempotency_keys"]))
         models.db.session.commit()
 
     response = check_out(key)
@@ -231,11 +227,11 @@ def test_who_settles_an_order_at_the_same_moment_as_another_changes_nothing(app,
 
     interrupt("checkout.after_charge", check_out)
     with app.app_context():
-        (ours,) = models.lease(models.now() + timedelta(hours=1), timedelta(0), 1)
+        ours = models.take_over(models.now() + timedelta(minutes=3), timedelta(minutes=2))
         with models.db.engine.begin() as another:
             another.execute(sa.update(models.Order.__table__).values(status="confirmed", payment_status="paid"))
 
-        app.extensions["checkout"].settle(ours)
+        app.extensions["checkout"].settlement.settle(ours)
 
         assert (ours.status, ours.payment_status, ours.history) == ("confirmed", "paid", [])
 
@@ -258,7 +254,8 @@ class TestEvents:
     def test_a_confirmed_order_is_told_to_those_who_want_to_know(self, check_out, told):
         check_out()
 
-        assert told() == [("order.confirmed", "customer-support-service"), ("order.confirmed", "product-service")]
+        listeners = ("cart-service", "customer-support-service", "product-service")
+        assert told() == [("order.confirmed", each) for each in listeners]
 
     def test_a_cancelled_or_delivered_one_too(self, check_out, client, alice, admin, told):
         one, other = check_out().json, check_out().json

@@ -118,7 +118,7 @@ def sweep(app):
 
 
 @pytest.fixture
-def the_books_balance(client, service):
+def the_books_balance(client, admin):
     """In the end the movements add up to the stock, and what is reserved is held by somebody."""
     yield
-    assert client.get("/internal/stock/audit", headers=service).json["products_wrong"] == []
+    assert client.get("/products/reconciliation", headers=admin).json["products_wrong"] == []

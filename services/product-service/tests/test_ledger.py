@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from shopkit import migrate
 
 CHANGE = {"change": 3, "reason": "found behind the shelf"}
-AUDIT = "/internal/stock/audit"
+RECONCILIATION = "/products/reconciliation"
 
 
 @pytest.fixture
@@ -263,15 +263,15 @@ class TestListing:
             assert client.open(f"/products/1/{path}", method=method, headers=somebody, **body).status_code == 403
 
 
-class TestAudit:
-    def test_a_shop_where_all_is_well_has_no_wrong_product(self, seeded, client, service, reserve, move):
+class TestReconciliation:
+    def test_a_shop_where_all_is_well_has_no_wrong_product(self, seeded, client, admin, reserve, move):
         for verb in ("commit", "release"):
             move(reserve(p1=1).json["reservation_id"], verb)
         reserve(p1=1, p2=3)
 
-        audit = client.get(AUDIT, headers=service).json
+        found = client.get(RECONCILIATION, headers=admin).json
 
-        assert audit == {"products_wrong": [], "reservations": {"committed": 1, "held": 1, "released": 1}}
+        assert found == {"products_wrong": [], "reservations": {"committed": 1, "held": 1, "released": 1}}
 
     @pytest.mark.parametrize(
         ("table", "column", "found"),
@@ -283,7 +283,7 @@ class TestAudit:
             ("reservation_items", "quantity", {"held": 3}),
         ],
     )
-    def test_whatever_does_not_fit_is_found(self, app, client, service, add, reserve, table, column, found):
+    def test_whatever_does_not_fit_is_found(self, app, client, admin, add, reserve, table, column, found):
         import models
 
         add(stock=5)
@@ -294,12 +294,12 @@ class TestAudit:
             models.db.session.execute(sa.text(f"UPDATE {table} SET {column} = {column} + 1 WHERE {where} = 1"))  # noqa: S608
             models.db.session.commit()
 
-        wrong = client.get(AUDIT, headers=service).json["products_wrong"]
+        wrong = client.get(RECONCILIATION, headers=admin).json["products_wrong"]
 
         right = {"on_hand": 5, "reserved": 2, "moved_on_hand": 5, "moved_reserved": 2, "held": 2}
         assert wrong == [{"product_id": 1, **right, **found}]
 
-    def test_a_product_without_movements_is_found(self, app, client, service, add):
+    def test_a_product_without_movements_is_found(self, app, client, admin, add):
         import models
 
         add(stock=5)
@@ -307,17 +307,17 @@ class TestAudit:
             models.db.session.execute(sa.delete(models.StockMovement))
             models.db.session.commit()
 
-        wrong = client.get(AUDIT, headers=service).json["products_wrong"]
+        wrong = client.get(RECONCILIATION, headers=admin).json["products_wrong"]
 
         assert [(each["on_hand"], each["moved_on_hand"]) for each in wrong] == [(5, 0)]
 
-    def test_it_is_for_services_only(self, client, alice, admin):
-        assert client.get(AUDIT).status_code == 401
-        for somebody in (alice, admin):
-            assert client.get(AUDIT, headers=somebody).status_code == 403
+    def test_it_is_for_administrators_only(self, client, alice, support, service):
+        assert client.get(RECONCILIATION).status_code == 401
+        for somebody in (alice, support, service):
+            assert client.get(RECONCILIATION, headers=somebody).status_code == 403
 
 
-def test_what_an_older_shop_has_in_stock_is_the_first_movement(settings, network, service, admin):
+def test_what_an_older_shop_has_in_stock_is_the_first_movement(settings, network, admin):
     app, db = import_module("app").create_app(settings, network), import_module("models").db
     with app.app_context():
         migrate.init_app(app)
@@ -344,6 +344,6 @@ def test_what_an_older_shop_has_in_stock_is_the_first_movement(settings, network
     movements = client.get("/products/1/stock-movements", headers=admin).json
     assert [(each["kind"], each["on_hand_change"], each["reserved_change"]) for each in movements] == [("adjust", 5, 2)]
     assert (movements[0]["reason"], movements[0]["actor"]) == ("opening stock", "product-service")
-    assert client.get(AUDIT, headers=service).json["products_wrong"] == []
+    assert client.get(RECONCILIATION, headers=admin).json["products_wrong"] == []
     with app.app_context():
         db.engine.dispose()

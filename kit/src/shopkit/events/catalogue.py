@@ -29,7 +29,7 @@ ROUTES = {
     "user.registered": _route("auth-service", "profile-service"),
     "product.price_changed": _route("product-service", "cart-service"),
     "product.stock_changed": _route("product-service", "cart-service"),
-    "order.confirmed": _route("order-service", "product-service", "customer-support-service"),
+    "order.confirmed": _route("order-service", "cart-service", "product-service", "customer-support-service"),
     "order.cancelled": _route("order-service", "product-service", "customer-support-service"),
     "order.delivered": _route("order-service", "product-service", "customer-support-service"),
 }

@@ -1,0 +1,106 @@
+"""Claims: an order takes the lines that it buys out of the cart in one step, which no two orders can both do.
+
+    claimed ──► ended by the confirmation of the order: the lines are gone
+       └──────► ended by its failure: the lines are back
+
+Each step is asked for by the order's reference, and may be repeated, in any order.
+"""
+
+import uuid
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from models import Cart, CartItem, Claim, db, free_items, lock_cart
+from schemas import MOST_OF_ONE
+from shopkit.database import insert_new, now
+from shopkit.errors import Conflict, NotFound
+from shopkit.events import Event
+
+KEPT = timedelta(days=90)  # longer than a late claim could take to arrive
+
+
+def claim(reference: uuid.UUID, order_id: int, cart_id: int, version: int) -> bool:
+    """Take all that is free out of this version of a cart, and say whether the claim is new.
+
+    :raise NotFound: there is no such cart.
+    :raise Conflict: the cart has changed, an order has all of it, or the claim has ended before it came.
+    """
+    cart = lock_cart(cart_id)
+    if cart is None:
+        raise NotFound(f"There is no cart {cart_id}.")
+    if not insert_new(Claim, reference=reference, cart_id=cart_id, order_id=order_id, created_at=now()):
+        if _fetch(reference).ended_at is not None:
+            raise Conflict("This claim has ended.", code="claim_ended")
+        return False
+    if cart.version != version:
+        raise _changed(cart, reference)
+    claimed = sa.update(CartItem).where(free_items(cart)).values(claim_reference=reference).returning(CartItem.id)
+    if not db.session.scalars(claimed).all():
+        raise _changed(cart, reference)
+    cart.version += 1
+    return True
+
+
+def return_lines(reference: uuid.UUID) -> None:
+    """Put what was claimed back in the cart; a claim that has not come yet will find that it has ended."""
+    found = _begin_to_end(reference)
+    if found is None:
+        return
+    claim, cart = found
+    free = {item.product_id: item for item in db.session.scalars(sa.select(CartItem).where(free_items(cart)))}
+    for item in db.session.scalars(sa.select(CartItem).filter_by(claim_reference=reference)).all():
+        if same := free.get(item.product_id):
+            same.quantity = min(same.quantity + item.quantity, MOST_OF_ONE)
+            db.session.delete(item)
+        else:
+            item.claim_reference = None
+    _end(claim, cart)
+
+
+def end_claim(event: Event) -> None:
+    """An order is confirmed: what it claimed is bought, and nothing else leaves the cart."""
+    reference = uuid.UUID(event.payload["reference"])
+    if found := _begin_to_end(reference):
+        db.session.execute(sa.delete(CartItem).filter_by(claim_reference=reference))
+        _end(*found)
+
+
+def forget() -> None:
+    """Job: delete claims that ended long ago."""
+    db.session.execute(sa.delete(Claim).where(Claim.ended_at < now() - KEPT))
+    db.session.commit()
+
+
+def in_progress(order_id: int | None) -> Conflict:
+    return Conflict(f"Order {order_id} is buying this.", code="checkout_in_progress", order_id=order_id)
+
+
+def _changed(cart: Cart, reference: uuid.UUID) -> Conflict:
+    """Why a cart is not what it was: an order has all of it, or the buyer has changed it."""
+    if db.session.scalar(sa.select(CartItem.id).where(free_items(cart)).limit(1)) is None:
+        others = sa.select(Claim).where(
+            Claim.cart_id == cart.id, Claim.ended_at.is_(None), Claim.reference != reference
+        )
+        if other := db.session.scalar(others.order_by(Claim.order_id.desc()).limit(1)):
+            return in_progress(other.order_id)
+    return Conflict("The cart has changed; look at it again.", code="cart_changed")
+
+
+def _begin_to_end(reference: uuid.UUID) -> tuple[Claim, Cart] | None:
+    """A claim and its cart, locked; None if it has ended, or never came and now never will."""
+    moment = now()
+    if insert_new(Claim, reference=reference, created_at=moment, ended_at=moment):
+        return None
+    cart = lock_cart(_fetch(reference).cart_id or 0)
+    claim = _fetch(reference)  # as it is now that nobody else changes it
+    return None if cart is None or claim.ended_at is not None else (claim, cart)
+
+
+def _end(claim: Claim, cart: Cart) -> None:
+    claim.ended_at = now()
+    cart.version += 1
+
+
+def _fetch(reference: uuid.UUID) -> Claim:
+    return db.session.get_one(Claim, reference, populate_existing=True)

@@ -1,0 +1,77 @@
+"""Comparing the orders with the payment provider's ledger: money is kept if and only if an order is paid in full."""
+
+import uuid
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from models import Order, OrderStatus, PaymentStatus, db
+from payments import Charge, PaymentProvider
+from schemas import ContradictionOut, ReconciliationOut
+
+_LIVE = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
+# An order is saved before it is charged: the first charges of the time that is looked at belong to older orders.
+_EARLIER = timedelta(hours=1)
+
+
+def reconcile(provider: PaymentProvider, since: datetime) -> ReconciliationOut:
+    """Compare twice if something is wrong: an order may have moved on between looking at it and at its charge.
+
+    :raise ShopError: the provider does not answer.
+    """
+    first = _compare(provider, since)
+    if not first.contradictions:
+        return first
+    second = _compare(provider, since)
+    seen = {each.reference for each in first.contradictions}
+    second.contradictions = [each for each in second.contradictions if each.reference in seen]
+    return second
+
+
+def _compare(provider: PaymentProvider, since: datetime) -> ReconciliationOut:
+    found = db.session.scalars(sa.select(Order).where(Order.created_at >= since - _EARLIER)).all()
+    orders = {order.reference: order for order in found}
+    db.session.commit()  # a rollback would forget what was read
+    charges = provider.charges(since)
+    keys = charges.keys() | {key for key, order in orders.items() if order.created_at >= since}
+    return ReconciliationOut(
+        since=since,
+        orders=sum(order.created_at >= since for order in found),
+        charges=len(charges),
+        in_progress=sum(map(_is_in_progress, found)),
+        contradictions=[
+            _described(key, orders.get(key), charges.get(key))
+            for key in sorted(keys)
+            if not _agree(orders.get(key), charges.get(key))
+        ],
+    )
+
+
+def _agree(order: Order | None, charge: Charge | None) -> bool:
+    if order is None:
+        return charge is None or charge.declined is not None
+    if _is_in_progress(order):
+        return True
+    if charge is None:
+        return order.payment_status == PaymentStatus.NONE and order.status == OrderStatus.FAILED
+    if charge.declined:
+        return (order.status, order.payment_status) == (OrderStatus.FAILED, PaymentStatus.FAILED)
+    if charge.refunded:
+        return order.payment_status == PaymentStatus.REFUNDED and order.status not in _LIVE
+    is_paid = order.payment_status == PaymentStatus.PAID and order.status in _LIVE
+    return is_paid and (charge.amount, charge.currency) == (order.total_amount, order.currency)
+
+
+def _is_in_progress(order: Order) -> bool:
+    is_half_cancelled = order.status == OrderStatus.CANCELLED and order.payment_status == PaymentStatus.PAID
+    return order.status == OrderStatus.PENDING or is_half_cancelled
+
+
+def _described(key: uuid.UUID, order: Order | None, charge: Charge | None) -> ContradictionOut:
+    found = ContradictionOut(reference=key)
+    if order is not None:
+        found.order_id, found.status, found.payment_status = order.id, order.status, order.payment_status
+        found.total_amount = order.total_amount
+    if charge is not None:
+        found.charged, found.declined, found.refunded = charge.amount, charge.declined, charge.refunded
+    return found

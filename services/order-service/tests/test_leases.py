@@ -1,0 +1,213 @@
+"""Whoever works on an order has its lease: the recovery leaves it alone, and who has lost it stops."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+RESERVED = {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]}
+STEPS = {
+    "claim": ("/internal/claims", None),
+    "reserve": ("/internal/reservations", RESERVED),
+    "sell": ("/internal/reservations/*/commit", {}),
+}
+
+
+@pytest.fixture
+def states(client, alice):
+    return lambda: [(o["status"], o["payment_status"]) for o in client.get("/orders", headers=alice).json]
+
+
+@pytest.fixture
+def during(partners):
+    """Do something while a step waits for its answer: `during("reserve", recover)`; once."""
+
+    def during(step, action):
+        path, body = STEPS[step]
+
+        def answer(_):
+            partners.on("POST", path, body, 201)
+            action()
+            return 201, body
+
+        partners.on("POST", path, answer=answer)
+
+    return during
+
+
+@pytest.fixture
+def shift_leases(app):
+    """Let leases end earlier or later by so much, as if the time had passed, or a clock had been set."""
+
+    def shift_leases(by):
+        import models
+
+        with app.app_context():
+            for order in models.db.session.scalars(sa.select(models.Order)):
+                order.leased_until += by
+            models.db.session.commit()
+
+    return shift_leases
+
+
+@pytest.fixture
+def run_recovery(app):
+    """What the job does."""
+
+    def run_recovery():
+        with app.app_context():
+            app.extensions["checkout"].settlement.recover()
+
+    return run_recovery
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_checkout_that_is_alive_is_left_alone(check_out, during, run_recovery, charges, step):
+    during(step, run_recovery)
+
+    assert check_out().status_code == 201
+    assert charges() == [(5099, None, False)]
+
+
+@pytest.mark.parametrize("step", ["claim", "reserve"])
+def test_who_has_lost_the_lease_does_nothing_more_and_says_what_the_order_came_to(
+    check_out, during, recover, charges, states, steps, step
+):
+    during(step, recover)
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "checkout_interrupted")
+    assert response.json["order_id"] == 1
+    assert (states(), charges()) == ([("failed", "none")], [])
+    assert steps()[-2:] == ["release", "return"]
+
+
+def test_who_has_lost_the_lease_after_paying_gets_the_order_that_the_recovery_confirmed(
+    check_out, during, recover, charges, states
+):
+    during("sell", recover)
+
+    assert check_out().status_code == 201
+    assert (states(), charges()) == ([("confirmed", "paid")], [(5099, None, False)])
+
+
+def test_a_payment_that_was_voided_in_the_meantime_is_no_declined_card(check_out, app, monkeypatch, recover, charges):
+    provider = app.extensions["payment_provider"]
+    usual = provider.charge
+
+    def slowly(payment):
+        recover()
+        return usual(payment)
+
+    monkeypatch.setattr(provider, "charge", slowly)
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "checkout_interrupted")
+    assert charges() == []
+
+
+def test_a_lease_is_renewed_before_each_step_that_could_outlast_it(app, check_out, during, monkeypatch):
+    import models
+
+    monkeypatch.setattr(models, "LONGEST_STEP", app.extensions["checkout"].settlement.patience)
+    ends = []
+
+    def look():
+        with models.db.engine.connect() as connection:
+            ends.append(connection.scalar(sa.select(models.Order.leased_until)))
+
+    for step in STEPS:
+        during(step, look)
+
+    assert check_out().status_code == 201
+    assert len(set(ends)) == len(STEPS)
+    assert ends == sorted(ends)
+
+
+def test_keeping_a_lease_makes_it_outlast_the_longest_step(app, check_out):
+    import models
+
+    check_out()
+    with app.app_context():
+        order = models.db.session.get(models.Order, 1)
+        order.leased_until = models.now() + models.LONGEST_STEP / 2
+        models.db.session.commit()
+
+        models.keep_lease(order, timedelta(minutes=3))
+
+        assert order.leased_until > models.now() + models.LONGEST_STEP
+        models.keep_lease(order, timedelta(minutes=3))
+
+
+def test_a_lease_that_is_no_longer_than_a_step_stops_the_start(settings, environment):
+    from settings import Settings
+    from shopkit.settings import SettingsError
+
+    with pytest.raises(SettingsError, match="CHECKOUT_LEASE_SECONDS must be above 112"):
+        Settings.from_env({**environment, "CHECKOUT_LEASE_SECONDS": "112"})
+
+
+def test_a_lease_from_before_a_clock_was_set_back_does_not_hold_an_order_for_ever(
+    check_out, during, run_recovery, shift_leases, states
+):
+    class Killed(BaseException):
+        pass
+
+    def die():
+        raise Killed
+
+    during("reserve", die)
+    with pytest.raises(Killed):
+        check_out()
+    shift_leases(timedelta(days=365))
+
+    run_recovery()
+
+    assert states() == [("failed", "none")]
+
+
+@pytest.fixture
+def lock_the_database(app):
+    """Let every commit of the order service fail from now on, as that of a locked database; `lock_the_database(False)`
+    ends it.
+    """
+    import models
+
+    def refuse(_):
+        raise OperationalError("COMMIT", {}, Exception("database is locked"))
+
+    def lock_the_database(locked=True):
+        (sa.event.listen if locked else sa.event.remove)(models.db.session, "before_commit", refuse)
+
+    return lock_the_database
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_database_that_is_locked_after_the_order_is_saved_says_which_order_it_is(
+    check_out, during, lock_the_database, recover, states, charges, step
+):
+    during(step, lock_the_database)
+
+    response = check_out()
+
+    lock_the_database(False)
+    assert (response.status_code, response.json["code"], response.json["order_id"]) == (503, "order_pending", 1)
+    assert "Retry-After" not in response.headers
+    assert states() == [("pending", "none")]
+    recover()
+    charged = step == "sell"
+    assert states() == [("confirmed", "paid") if charged else ("failed", "none")]
+    assert charges() == ([(5099, None, False)] if charged else [])
+
+
+def test_a_bug_in_a_step_says_which_order_it_is_and_the_order_is_undone(check_out, partners, states):
+    partners.on("POST", "/internal/reservations", {"items": []}, 201)  # no prices
+
+    response = check_out()
+
+    assert (response.status_code, response.json["code"]) == (409, "checkout_interrupted")
+    assert response.json["order_id"] == 1
+    assert states() == [("failed", "none")]
