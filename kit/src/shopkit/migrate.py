@@ -17,12 +17,12 @@ ENVIRONMENT = Path(__file__).parent / "migrations"
 
 
 def init_app(app: Flask) -> None:
-    migrate = flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=str(ENVIRONMENT))
+    migrate = flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=_as_option(ENVIRONMENT))
 
     @migrate.configure
     def revisions_of_the_service(config: Any) -> Any:
-        config.set_main_option("version_locations", str(_revisions(app)))
-        config.set_main_option("path_separator", "os")
+        config.set_main_option("version_locations", _as_option(_revisions(app)))
+        config.set_main_option("path_separator", "newline")  # a colon may be part of a path
         config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
         return config
 
@@ -38,6 +38,11 @@ def write_revision(app: Flask, message: str) -> None:
     with app.app_context():
         to_newest(app)
         flask_migrate.revision(message=message, autogenerate=True, rev_id=f"{number:04}")
+
+
+def _as_option(path: Path) -> str:
+    """A path as Alembic's configuration takes it, where a percent sign means something."""
+    return str(path).replace("%", "%%")
 
 
 def _revisions(app: Flask) -> Path:

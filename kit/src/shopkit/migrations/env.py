@@ -1,7 +1,10 @@
-"""Alembic's environment for every service: migrates the database of the app that runs it."""
+"""Alembic's environment for every service: migrates the database of the app that runs it, in one transaction."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
+import sqlalchemy as sa
 from alembic import context
 from flask import current_app
 
@@ -13,9 +16,31 @@ def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 
 
+@contextmanager
+def tables_may_be_rebuilt(connection: sa.Connection) -> Iterator[None]:
+    """SQLite changes a table by dropping it for a new one, and with foreign keys on whatever refers to it objects."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")  # here, because within a transaction it does nothing
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def refuse_broken_references(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            tables = ", ".join(sorted({f"{row.table} to {row.parent}" for row in broken}))
+            raise sa.exc.IntegrityError("PRAGMA foreign_key_check", None, ValueError(f"broken references: {tables}"))
+
+
 migrate = current_app.extensions["migrate"]
 
-with migrate.db.engine.connect() as connection:
+with migrate.db.engine.connect() as connection, tables_may_be_rebuilt(connection):
     context.configure(
         connection=connection,
         target_metadata=migrate.db.metadata,
@@ -25,3 +50,4 @@ with migrate.db.engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
+        refuse_broken_references(connection)
