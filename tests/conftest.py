@@ -30,6 +30,7 @@ SERVICES = {
     5005: "services/order-service",
     5006: "services/customer-support-service",
 }
+SEEDED = 3  # the references of the demonstration's orders are the numbers up to this
 LIVE = ("confirmed", "processing", "shipped", "delivered")
 ADDRESS = {"address_line1": "1 Test Street", "city": "Testville", "postal_code": "97201", "country": "US"}
 ORDERS = """SELECT o.*, (SELECT SUM(i.price * i.quantity) FROM order_items i WHERE i.order_id = o.id) AS total
@@ -102,8 +103,9 @@ def new_shop(shop):
 
 @pytest.fixture
 def shop_rows(shop, tmp_path):
-    """`shop_rows(database, query)` looks into "orders", "sandbox" or "product" of the shop in this process."""
+    """`shop_rows(database, query)` looks into "orders", "sandbox", "product" or "cart" of the shop in this process."""
     files = {"orders": "order-service.db", "sandbox": "sandbox.db", "product": "product-service.db"}
+    files["cart"] = "cart-service.db"
     return lambda database, query: rows_of(tmp_path / files[database], query)
 
 
@@ -181,10 +183,7 @@ class Checkout:
 
     def kill(self, name):
         os.kill(self.pid(name), signal.SIGKILL)
-        deadline = time.monotonic() + 10  # its worker notices that within a second or two
-        while _is_open(self.ports[name]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: not _is_open(self.ports[name]))  # its worker notices that within a second or two
 
     def listening(self):
         return [name for name, port in self.ports.items() if _is_open(port)]
@@ -216,7 +215,7 @@ def new_checkout(tmp_path_factory, environment):
 
 
 class RunningShop:
-    """A shop with real processes, seen by alice, whose order service settles and relays quickly.
+    """A shop with real processes, seen by alice, whose order service looks often for what was interrupted.
 
     :param settings: what else stands in the .env of which service.
     """
@@ -226,12 +225,13 @@ class RunningShop:
         "orders": "order-service/instance/orders.db",
         "sandbox": "order-service/instance/sandbox.db",
         "product": "product-service/instance/product.db",
+        "cart": "cart-service/instance/cart.db",
     }
 
     def __init__(self, checkout, contradictions, settings):
         self.checkout = checkout
         self.contradictions = partial(contradictions, self.rows)
-        self._set("order-service", CHECKOUT_LEASE_SECONDS="1.5", RECOVERY_SECONDS="0.3")
+        self._set("order-service", RECOVERY_SECONDS="0.3")
         for name, values in settings.items():
             self._set(name, **values)
         started = checkout.run("start_all.sh")
@@ -266,12 +266,20 @@ class RunningShop:
         return self.call("POST", "/orders", self.order, **headers)
 
     def restart_order_service(self, failpoint=""):
+        """Kill it, let the leases of its orders end as if the time had passed, and wait until customers reach it."""
         self.checkout.kill("order-service")
+        with closing(sqlite3.connect(self._file("orders"))) as connection, connection:
+            connection.execute("UPDATE orders SET leased_until = '2001-01-01 00:00:00.000000'")
         started = self.checkout.run("run_services.sh", "start", FAILPOINT=failpoint)
         assert started.returncode == 0, started.stdout + started.stderr
+        # After so many failures the gateway leaves it alone for a while.
+        wait_until(lambda: self.call("GET", "/orders")[0] == 200)
 
     def rows(self, database, query):
-        return rows_of(self.checkout.folder / "services" / self._databases[database], query)
+        return rows_of(self._file(database), query)
+
+    def _file(self, database):
+        return self.checkout.folder / "services" / self._databases[database]
 
     def orders(self):
         return self.rows("orders", "SELECT * FROM orders ORDER BY id")
@@ -282,14 +290,19 @@ class RunningShop:
             "SELECT id FROM orders WHERE status = 'pending' OR (status = 'cancelled' AND payment_status = 'paid')"
         )
         untold = "SELECT id FROM outbox WHERE delivered_at IS NULL"
-        deadline = time.monotonic() + 30
-        while any(self.rows("orders", query) for query in (half_way, untold)):
-            assert time.monotonic() < deadline, self.orders()[-1]
-            time.sleep(0.1)
+        wait_until(lambda: not any(self.rows("orders", query) for query in (half_way, untold)))
+
+
+def wait_until(condition):
+    """Wait for what must happen sooner or later, however busy the machine is."""
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _contradictions(rows):
-    return [*_about_money(rows), *_about_stock(rows), *_about_events(rows)]
+    return [*_about_money(rows), *_about_stock(rows), *_about_events(rows), *_about_carts(rows)]
 
 
 def _about_money(rows):
@@ -323,12 +336,30 @@ def _about_stock(rows):
 
 def _about_events(rows):
     """What was told was heard, and once."""
-    told = "SELECT DISTINCT id AS event_id FROM outbox WHERE target = 'product-service'"
-    heard = "SELECT event_id FROM inbox"
-    sent = [row["event_id"] for row in rows("orders", told)]
-    received = [row["event_id"] for row in rows("product", heard)]
-    if sorted(sent) != sorted(received):
-        yield f"told {sent}, heard {received}"
+    for service, heard in {"product": "SELECT event_id FROM inbox", "cart": _HEARD_BY_CART}.items():
+        told = f"SELECT DISTINCT id AS event_id FROM outbox WHERE target = '{service}-service'"  # noqa: S608
+        sent = [row["event_id"] for row in rows("orders", told)]
+        received = [row["event_id"] for row in rows(service, heard)]
+        if sorted(sent) != sorted(received):
+            yield f"told {sent}, the {service} service heard {received}"
+
+
+_HEARD_BY_CART = "SELECT event_id FROM inbox WHERE handler = 'end_claim'"  # and of products, what others tell
+
+
+def _about_carts(rows):
+    """What an order claims is in no cart once it is confirmed, and free again once it has failed."""
+    orders = {order["reference"]: order["status"] for order in rows("orders", ORDERS)}
+    for claim in rows("cart", "SELECT reference FROM claims WHERE ended_at IS NULL"):
+        if orders.get(claim["reference"]) != "pending":
+            yield f"claim {claim} is open, its order is {orders.get(claim['reference'])}"
+    held = "SELECT i.* FROM cart_items i JOIN claims c ON c.reference = i.claim_reference WHERE c.ended_at IS NOT NULL"
+    for item in rows("cart", held):
+        yield f"{item} belongs to a claim that has ended"
+    claimed = {row["reference"] for row in rows("cart", "SELECT reference FROM claims WHERE cart_id IS NOT NULL")}
+    for reference, status in orders.items():
+        if status in LIVE and int(reference, 16) > SEEDED and reference not in claimed:
+            yield f"order {reference} is {status}, and has claimed nothing"
 
 
 def rows_of(file, query):
@@ -342,7 +373,7 @@ def rows_of(file, query):
 def contradictions():
     """Everything that cannot be true at once; empty when the shop has not lied.
 
-    `contradictions(rows)`, where `rows(database, query)` looks into "orders", "sandbox" or "product".
+    `contradictions(rows)`, where `rows(database, query)` looks into "orders", "sandbox", "product" or "cart".
     """
     return _contradictions
 

@@ -25,6 +25,7 @@ CARDS = {
 AUTH, PROFILES, PRODUCTS, CARTS, ORDERS, SUPPORT = range(5001, 5007)
 PARTNERS = (PROFILES, PRODUCTS, PRODUCTS, CARTS, ORDERS)
 PRODUCT_IDS = (1, 2)
+STATUSES = ("pending", "confirmed", "processing", "shipped", "delivered", "cancelled", "failed")
 STOCK = 5
 ALMOST_ALL_CARDS_WORK = st.sampled_from(["succeeds"] * 4 + list(CARDS))
 WHICH = st.integers(0, 3)
@@ -108,7 +109,7 @@ class Shopping(RuleBasedStateMachine):
         for order_id in self.orders[which : which + 1]:
             self.ask(self.customer, "DELETE", f"/orders/{order_id}/cancel")
 
-    @rule(which=WHICH, status=st.sampled_from(["processing", "shipped", "delivered", "cancelled"]))
+    @rule(which=WHICH, status=st.sampled_from(STATUSES))
     def staff_moves_on(self, which, status):
         for order_id in self.orders[which : which + 1]:
             self.ask(self.admin, "PUT", f"/orders/{order_id}", {"status": status})
@@ -151,7 +152,7 @@ class Shopping(RuleBasedStateMachine):
         with app.app_context():
             models.db.session.execute(sa.update(models.Order).values(leased_until=now() - timedelta(seconds=1)))
             models.db.session.commit()
-            app.extensions["checkout"].recover()
+            app.extensions["checkout"].settlement.recover()
 
     @rule()
     def what_is_held_expires(self):
@@ -199,8 +200,8 @@ def modules(running_from):
 
         found = {ORDERS: models}
     with running_from("services/product-service"):
-        import reconciliation
         import models
+        import reconciliation
         import stock
 
         found.update({PRODUCTS: models, "reconciliation": reconciliation, "stock": stock})

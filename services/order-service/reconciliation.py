@@ -7,14 +7,14 @@ import sqlalchemy as sa
 
 from models import Order, OrderStatus, PaymentStatus, db
 from payments import Charge, PaymentProvider
-from schemas import ContradictionOut, ReconciliationOut
+from schemas import ContradictionOut, PaymentReconciliationOut
 
 _LIVE = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
 # An order is saved before it is charged: the first charges of the time that is looked at belong to older orders.
 _EARLIER = timedelta(hours=1)
 
 
-def reconcile(provider: PaymentProvider, since: datetime) -> ReconciliationOut:
+def reconcile(provider: PaymentProvider, since: datetime) -> PaymentReconciliationOut:
     """Compare twice if something is wrong: an order may have moved on between looking at it and at its charge.
 
     :raise ShopError: the provider does not answer.
@@ -28,13 +28,13 @@ def reconcile(provider: PaymentProvider, since: datetime) -> ReconciliationOut:
     return second
 
 
-def _compare(provider: PaymentProvider, since: datetime) -> ReconciliationOut:
+def _compare(provider: PaymentProvider, since: datetime) -> PaymentReconciliationOut:
     found = db.session.scalars(sa.select(Order).where(Order.created_at >= since - _EARLIER)).all()
     orders = {order.reference: order for order in found}
     db.session.commit()  # a rollback would forget what was read
     charges = provider.charges(since)
     keys = charges.keys() | {key for key, order in orders.items() if order.created_at >= since}
-    return ReconciliationOut(
+    return PaymentReconciliationOut(
         since=since,
         orders=sum(order.created_at >= since for order in found),
         charges=len(charges),

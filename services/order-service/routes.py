@@ -13,7 +13,7 @@ from schemas import (
     OrderPath,
     OrderQuery,
     Orders,
-    ReconciliationOut,
+    PaymentReconciliationOut,
     ReconciliationQuery,
     StatusChange,
 )
@@ -68,7 +68,7 @@ def change_status(path: OrderPath, body: StatusChange) -> Answer:
     return OrderOut.model_validate(order)
 
 
-@orders.get("/orders/reconciliation", responses={200: ReconciliationOut})
+@orders.get("/orders/reconciliation", responses={200: PaymentReconciliationOut})
 @only(ADMIN)
 def reconcile(query: ReconciliationQuery) -> Answer:
     """Compare the orders of the last days with what the payment provider says; nothing is wrong if nothing is named."""

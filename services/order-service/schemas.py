@@ -155,7 +155,7 @@ class ContradictionOut(Output):
     refunded: bool | None = None
 
 
-class ReconciliationOut(Output):
+class PaymentReconciliationOut(Output):
     since: Timestamp
     orders: int
     charges: int

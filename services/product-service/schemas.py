@@ -216,7 +216,7 @@ class WrongProduct(Output):
     held: int
 
 
-class ReconciliationOut(Output):
+class StockReconciliationOut(Output):
     products_wrong: list[WrongProduct]
     reservations: dict[str, int]
 

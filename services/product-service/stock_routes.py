@@ -13,9 +13,9 @@ from schemas import (
     NewReservation,
     ProductOut,
     ProductPath,
-    ReconciliationOut,
     ReservationOut,
     ReservationPath,
+    StockReconciliationOut,
 )
 from shopkit.auth import ADMIN, current_user, only
 from shopkit.database import fetch_or_404
@@ -48,11 +48,11 @@ def list_movements(path: ProductPath, query: Page) -> Answer:
     return page_of(newest_first, query, MovementOut)
 
 
-@stock.get("/products/reconciliation", responses={200: ReconciliationOut})
+@stock.get("/products/reconciliation", responses={200: StockReconciliationOut})
 @only(ADMIN)
 def reconcile_stock() -> Answer:
     """Count the stock again, from the movements and from what is held; nothing is wrong if no product is named."""
-    return ReconciliationOut(
+    return StockReconciliationOut(
         products_wrong=reconciliation.wrong_products(), reservations=reconciliation.reservations_by_status()
     )
 
