@@ -32,8 +32,8 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_NAME_LENGTH = 254  # what is longer is no account's, and takes long to normalise
 
 REQUESTS, SIGN_IN, SIGN_IN_ADDRESS = "requests", "sign-in", "sign-in-address"
-# How one signs in, and where the body names the account.
-SIGN_IN_PATHS = {"/login": "username", "/register": "email", "/refresh": ""}
+# How one signs in, and where the body names the account: in the first of these that says something.
+SIGN_IN_PATHS = {"/login": ("username", "email"), "/register": ("email",), "/refresh": ()}
 
 WhoIs = Callable[[str], str | None]
 """Takes an access token and returns whose it is, None for nobody's; raises ShopError if it cannot tell."""
@@ -103,12 +103,12 @@ class Limits:
         with self._callers.recall(_token(request)) as user:
             return self._charge([Bucket(REQUESTS, f"user {user}" if user else _address(request), self._rates.requests)])
 
-    def _admit_sign_in(self, request: Request, name: str) -> dict[str, str]:
+    def _admit_sign_in(self, request: Request, names: tuple[str, ...]) -> dict[str, str]:
         # Not by account alone: somebody who tries passwords from elsewhere would lock its owner out. Only the auth
         # service knows which name and e-mail address are one account; who uses both has twice the rate.
         address = _address(request)
         limits = [
-            (SIGN_IN, f"{address} {_account(request, name)}", self._rates.sign_in),
+            (SIGN_IN, f"{address} {_account(request, names)}", self._rates.sign_in),
             (SIGN_IN_ADDRESS, address, self._rates.sign_in_address),
         ]
         buckets = [Bucket(policy, who, rate) for policy, who, rate in limits if rate]
@@ -227,16 +227,16 @@ def _network(address: str) -> str:
     return str(parsed.ipv4_mapped or IPv6Network((parsed.packed, 64), strict=False))
 
 
-def _account(request: Request, name: str) -> str:
+def _account(request: Request, names: tuple[str, ...]) -> str:
     """The account that somebody tries to sign in to, as a digest.
 
     Whatever names none counts as one and the same, or hiding the name from us would be a way around the limit.
     """
-    who = _named_in_body(request, name) if name else _token(request)
+    who = _named_in_body(request, names) if names else _token(request)
     return sha256((who or "").encode(errors="replace")).hexdigest()[:32]
 
 
-def _named_in_body(request: Request, name: str) -> str:
+def _named_in_body(request: Request, names: tuple[str, ...]) -> str:
     """The name as the auth service compares it; empty if the body is long, or nonsense."""
     if request.content_length is None or request.content_length > MAX_BODY_BYTES:
         return ""
@@ -244,5 +244,5 @@ def _named_in_body(request: Request, name: str) -> str:
         said = orjson.loads(request.get_data())
     except (ValueError, ClientDisconnected):
         return ""
-    who = said.get(name) if isinstance(said, dict) else None
+    who = next((said[name] for name in names if said.get(name)), None) if isinstance(said, dict) else None
     return unicodedata.normalize("NFKC", who.strip()[:MAX_NAME_LENGTH]).casefold() if isinstance(who, str) else ""

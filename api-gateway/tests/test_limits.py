@@ -271,6 +271,12 @@ def test_a_refused_attempt_takes_nothing_from_the_address(gateway):
     assert [gateway.sign_in(str(number)) for number in range(5)] == [200, 200, 200, 200, 429]
 
 
+def test_an_account_is_the_same_under_either_name_of_the_field(gateway):
+    bodies = ({"username": "alice"}, {"email": "alice"}, {"username": None, "email": "alice"}, {"email": "bob"})
+
+    assert [gateway("/login", json=body).status_code for body in bodies] == [200, 200, 429, 200]
+
+
 @pytest.mark.parametrize("username", ["Alice", " alice\t", "ALICE", "\uff41lice"])
 def test_names_that_the_auth_service_takes_for_the_same_are_one_account(gateway, username):
     assert [gateway.sign_in(each) for each in ("alice", username, username)] == [200, 200, 429]

@@ -1,4 +1,4 @@
-"""Accounts, and the tokens that no longer hold."""
+"""Accounts, and the sessions and tokens that no longer hold."""
 
 import unicodedata
 from datetime import datetime
@@ -10,13 +10,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit import events
 from shopkit.auth import CUSTOMER
-from shopkit.database import Created, UtcDateTime, new_database, now
+from shopkit.database import Created, UtcDateTime, insert_new, new_database, now
 
 db = new_database()
 events.keep_outbox(db)
 
+PASSWORD_LENGTHS = range(8, 129)
 hasher = PasswordHasher()  # Argon2id with the parameters of RFC 9106 for little memory
 _NOBODYS_HASH = hasher.hash("nobody has this password")
+_FORGOTTEN_AT_ONCE = 100
 
 
 def folded(name: str) -> str:
@@ -49,11 +51,15 @@ class User(Created, db.Model):
 
 
 class RevokedToken(db.Model):
-    """A token (`jti`) or a whole session (`sid`) that is refused though it has not expired."""
+    """A session (`sid`) that has ended, or a refresh token (`jti`) and when it was first used.
+
+    A token without that moment was used before it was written down: long ago.
+    """
 
     __tablename__ = "revoked_tokens"
 
     id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
@@ -82,14 +88,30 @@ def password_fits(user: User | None, password: str) -> bool:
     return user is not None
 
 
-def revoke(token_or_session_id: str, until: datetime) -> None:
-    """Refuse it from now on; what has expired meanwhile is forgotten.
-
-    :raise IntegrityError: on commit, if it is revoked already.
-    """
-    db.session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < now()))
-    db.session.add(RevokedToken(id=token_or_session_id, expires_at=until))
+def revoke(session_id: str, until: datetime) -> None:
+    """Refuse every token of a session from now on. To revoke it again changes nothing."""
+    _forget_expired()
+    insert_new(RevokedToken, id=session_id, expires_at=until)
 
 
-def is_revoked(*ids: str) -> bool:
-    return db.session.scalar(sa.select(RevokedToken.id).where(RevokedToken.id.in_(ids)).limit(1)) is not None
+def is_revoked(session_id: str) -> bool:
+    return db.session.scalar(sa.select(RevokedToken.id).where(RevokedToken.id == session_id)) is not None
+
+
+def first_use(token_id: str, moment: datetime, until: datetime) -> datetime | None:
+    """When a token was first used: at this moment, unless it was before. None is long ago."""
+    _forget_expired()
+    if insert_new(RevokedToken, id=token_id, used_at=moment, expires_at=until):
+        return moment
+    this = RevokedToken.id == token_id
+    # A use in the future was noted before the clock was set back: it counts as a use of this moment.
+    db.session.execute(sa.update(RevokedToken).where(this, RevokedToken.used_at > moment).values(used_at=moment))
+    used_at: datetime | None = db.session.scalar(sa.select(RevokedToken.used_at).where(this))
+    return used_at
+
+
+def _forget_expired() -> None:
+    """Some at a time; what somebody else is just forgetting is left to them."""
+    expired = sa.select(RevokedToken.id).where(RevokedToken.expires_at < now()).limit(_FORGOTTEN_AT_ONCE)
+    ids = expired.with_for_update(skip_locked=True)
+    db.session.execute(sa.delete(RevokedToken).where(RevokedToken.id.in_(ids)))

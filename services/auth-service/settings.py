@@ -13,5 +13,6 @@ class Settings(shopkit.settings.Settings):
     jwt_secret_key: str = field(repr=False)
     access_token_minutes: int = 15
     refresh_token_days: int = 30
+    token_leeway_seconds: int = 30
     # name:secret of each service account, separated by commas
     service_clients: tuple[str, ...] = field(default=(), repr=False)

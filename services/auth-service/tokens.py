@@ -1,7 +1,8 @@
 """Tokens: a pair a session for people, a short one for the shop's own services.
 
-All tokens of one login carry the same session id (`sid`). Logging out revokes the session, refreshing revokes the
-refresh token that was used, and both hold from the next request on, because everybody asks here about every token.
+All tokens of one login carry the same session id (`sid`): they are a family. Logging out ends the session, and so does
+a refresh token that comes again later than a moment after its first use, for then somebody else may have it. Both
+hold from the next request on, because everybody asks here about every token.
 """
 
 import hmac
@@ -9,18 +10,20 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import jwt
 from flask import Flask, current_app
-from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
-from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import PyJWTError
-from sqlalchemy.exc import IntegrityError
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
-from models import User, db, is_revoked, revoke
+from models import User, db, first_use, is_revoked, revoke
 from settings import Settings
 from shopkit import auth
+from shopkit.database import now
 from shopkit.errors import NotSignedIn
 
 SERVICE_TOKEN = timedelta(minutes=10)
+# How long after its first use a refresh token may come again: several tabs, or requests, find out at once that the
+# access token has expired.
+REUSE = timedelta(seconds=10)
 ACCESS, REFRESH = "access", "refresh"
 
 
@@ -47,6 +50,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config["JWT_SECRET_KEY"] = settings.jwt_secret_key
     app.config["JWT_ACCESS_TOKEN_EXPIRES"] = timedelta(minutes=settings.access_token_minutes)
     app.config["JWT_REFRESH_TOKEN_EXPIRES"] = timedelta(days=settings.refresh_token_days)
+    app.config["JWT_DECODE_LEEWAY"] = timedelta(seconds=settings.token_leeway_seconds)
+    app.config["JWT_ENCODE_NBF"] = False  # a token holds from the beginning, whatever another clock says
     app.extensions["service_clients"] = dict(each.split(":", 1) for each in settings.service_clients)
     JWTManager(app)
 
@@ -80,19 +85,22 @@ def _service_token(name: str) -> str:
     return str(create_access_token(name, additional_claims=claims, expires_delta=SERVICE_TOKEN))
 
 
-def claims_of(token: str, kind: str | None = None) -> Claims:
-    """Read a token, of one kind if it must be.
+def read(token: str) -> Claims:
+    """What a token says; its session may have ended.
 
-    :raise NotSignedIn: it is not ours, has expired, was revoked, or is of the other kind.
+    :raise NotSignedIn: it is not ours, or has expired.
     """
     try:
-        said = decode_token(token)
-    except (PyJWTError, JWTExtendedException, ValueError):
+        said = jwt.decode(
+            token,
+            current_app.config["JWT_SECRET_KEY"],
+            algorithms=["HS256"],
+            leeway=current_app.config["JWT_DECODE_LEEWAY"],
+            # Not when it was made: the clock that said so may have been set back since, or be another machine's.
+            options={"verify_iat": False, "require": ["sub", "jti", "sid", "type", "exp"]},
+        )
+    except (jwt.PyJWTError, ValueError):
         raise NotSignedIn("The token is not valid or has expired.") from None
-    if kind not in (None, said["type"]):
-        raise NotSignedIn(f"This needs {'an access' if kind == ACCESS else 'a refresh'} token.")
-    if is_revoked(said["jti"], said["sid"]):
-        raise NotSignedIn("The token has been revoked.")
     return Claims(
         subject=said["sub"],
         token_id=said["jti"],
@@ -103,6 +111,19 @@ def claims_of(token: str, kind: str | None = None) -> Claims:
     )
 
 
+def claims_of(token: str, kind: str) -> Claims:
+    """Read a token of this kind.
+
+    :raise NotSignedIn: it is not ours, has expired, is of the other kind, or its session has ended.
+    """
+    claims = read(token)
+    if claims.kind != kind:
+        raise NotSignedIn(f"This needs {'an access' if kind == ACCESS else 'a refresh'} token.")
+    if is_revoked(claims.session_id):
+        raise NotSignedIn("The token has been revoked.")
+    return claims
+
+
 def account_of(claims: Claims) -> User:
     user = db.session.get(User, int(claims.subject))
     if user is None:
@@ -111,11 +132,14 @@ def account_of(claims: Claims) -> User:
 
 
 def user_of(token: str) -> auth.User:
-    """Whose access token this is: the answer that every service asks for.
+    """Whose access token this is.
 
     :raise NotSignedIn: nobody's.
     """
-    claims = claims_of(token, ACCESS)
+    return user_behind(claims_of(token, ACCESS))
+
+
+def user_behind(claims: Claims) -> auth.User:
     if claims.is_service:
         return auth.User(id=0, username=claims.subject, email="", role=auth.SERVICE)
     user = account_of(claims)
@@ -123,20 +147,29 @@ def user_of(token: str) -> auth.User:
 
 
 def end_session(claims: Claims) -> None:
-    """Refuse every token of the session for as long as its last refresh token could live."""
-    lifetime: timedelta = current_app.config["JWT_REFRESH_TOKEN_EXPIRES"]
-    _revoke_once(claims.session_id, datetime.now(UTC) + lifetime)
+    """Refuse every token of the session for as long as the longest of them could live."""
+    lifetime = max(current_app.config[f"JWT_{kind}_TOKEN_EXPIRES"] for kind in ("ACCESS", "REFRESH"))
+    revoke(claims.session_id, _forgettable(max(claims.expires_at, now() + lifetime)))
+    db.session.commit()
 
 
-def use_up(claims: Claims) -> None:
-    """A refresh token serves once."""
-    _revoke_once(claims.token_id, claims.expires_at)
+def use(claims: Claims) -> None:
+    """Note that a refresh token is used. For a moment it may be used again.
+
+    :raise NotSignedIn: it comes too late, and has ended its session.
+    """
+    moment = now()
+    used_at = first_use(claims.token_id, moment, _forgettable(claims.expires_at))
+    if used_at is None or moment - used_at > REUSE:
+        end_session(claims)
+        raise NotSignedIn(
+            "This refresh token has been used before, so its session has ended: sign in again.",
+            code="refresh_token_reused",
+        )
+    db.session.commit()
 
 
-def _revoke_once(token_or_session_id: str, until: datetime) -> None:
-    revoke(token_or_session_id, until)
-    try:
-        db.session.commit()
-    except IntegrityError:  # somebody did at the same moment
-        db.session.rollback()
-        raise NotSignedIn("The token has been revoked.") from None
+def _forgettable(expires_at: datetime) -> datetime:
+    """From when on a token holds nowhere, be it on an instance whose clock is late by as much as is tolerated."""
+    leeway: timedelta = current_app.config["JWT_DECODE_LEEWAY"]
+    return expires_at + 2 * leeway

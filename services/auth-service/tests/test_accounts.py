@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, get_ident
+
 import pytest
 
 NEW = {"username": "carol", "email": "carol@example.com", "password": "correct horse"}
@@ -70,19 +73,58 @@ def test_white_space_is_part_of_a_password(client):
     assert client.post("/login", json={"username": "carol", "password": "  spaces count  "}).status_code == 200
 
 
-def test_two_who_register_the_same_name_at_once_get_one_account(client, monkeypatch):
-    import routes
+@pytest.mark.parametrize("same", [{"username"}, {"email"}, {"username", "email"}])
+def test_of_several_who_register_the_same_at_once_one_gets_it_and_the_others_are_told(app, same, monkeypatch):
+    import accounts
 
-    real, seen = routes.taken, []
+    everybody_has_looked = Barrier(4)
+    real = accounts.taken
 
-    def blind_at_first(*names):
-        seen.append(names)
-        return real(*names) if len(seen) > 1 else None
+    def taken(*names):
+        found = real(*names)
+        if len(looks := seen.setdefault(get_ident(), [])) == 0:
+            accounts.db.session.rollback()
+            everybody_has_looked.wait(20)
+        looks.append(found)
+        return found
 
-    client.post("/register", json=NEW)
-    monkeypatch.setattr(routes, "taken", blind_at_first)
+    seen = {}
+    monkeypatch.setattr(accounts, "taken", taken)
 
-    assert client.post("/register", json=NEW).status_code == 409
+    def register(number):
+        other = {"username": f"carol{number}", "email": f"carol{number}@example.com"}
+        body = {**NEW, **{name: value for name, value in other.items() if name not in same}}
+        return app.test_client().post("/register", json=body)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(register, range(4)))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+    assert {answer.json["code"] for answer in answers if answer.status_code == 409} <= {
+        f"{name}_taken" for name in same
+    }
+
+
+def test_names_and_addresses_that_cross_are_never_an_error_of_ours(app):
+    """Each of them wants the name of one and the address of another."""
+
+    def register(number):
+        body = {**NEW, "username": f"carol{number % 3}", "email": f"carol{number // 3}@example.com"}
+        return app.test_client().post("/register", json=body).status_code
+
+    with ThreadPoolExecutor(9) as pool:
+        statuses = list(pool.map(register, range(9)))
+
+    assert set(statuses) <= {201, 409}
+    assert 1 <= statuses.count(201) <= 3
+
+
+@pytest.mark.parametrize(("field", "value"), [("username", "\ufdfa" * 50), ("email", "\ufdfa" * 60 + "@example.com")])
+def test_a_name_that_is_long_only_when_it_is_compared_is_refused_too(client, field, value):
+    response = client.post("/register", json={**NEW, field: value})
+
+    assert response.status_code == 422
+    assert [error["field"] for error in response.json["errors"]] == [field]
 
 
 def test_the_password_is_kept_as_argon2id_only(app, client):
