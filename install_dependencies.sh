@@ -7,6 +7,7 @@ command -v "$python" >/dev/null || die "Python 3.11 or newer is needed, and '$py
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   die "Python 3.11 or newer is needed; '$python' is $("$python" -V). Name another one: PYTHON=python3.12 $0"
 
+one_at_a_time
 if ! .venv/bin/python -c '' 2>/dev/null; then
   "$python" -m venv --clear .venv || die "A virtual environment could not be made; on Debian and Ubuntu: apt install python3-venv"
 fi

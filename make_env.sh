@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make each service's .env from its .env.example, with fresh random secrets. What exists is never touched.
+# Make each service's .env from its .env.example, with fresh random secrets, and add to an older one what it lacks.
+# What stands there is never changed.
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
 random_secret() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
@@ -12,19 +13,78 @@ account_secret() {
   echo "${known:-$(random_secret)}"
 }
 
+# A line of an example, with the secrets that it asks for.
+filled_in() {
+  local line=${1/<random>/$(random_secret)}
+  while [[ $line =~ '<secret of '([a-z-]+)'>' ]]; do
+    line=${line/"${BASH_REMATCH[0]}"/$(account_secret "${BASH_REMATCH[1]}")}
+  done
+  printf '%s\n' "$line"
+}
+
+make() {
+  local line
+  while IFS= read -r line; do
+    filled_in "$line"
+  done <"$1/.env.example" >"$1/.env.new"
+  mv "$1/.env.new" "$1/.env"
+  say "  made $1/.env"
+}
+
+# A setting that is commented out is there: somebody has decided about it.
+has_setting() { grep -qE "^[#[:space:]]*(export[[:space:]]+)?$2[[:space:]]*=" "$1/.env"; }
+
+# Settings that are newer than the file, each with the comment above it.
+add_missing() {
+  local line name comment='' added='' names=()
+  while IFS= read -r line; do
+    case $line in
+      '#'*) comment+=$line$'\n' ;;
+      *=*)
+        name=${line%%=*}
+        has_setting "$1" "$name" || case $name in
+          # Every version had them: they are lost and not new, and the service says so. A fresh key would sign
+          # everybody out without a word.
+          SECRET_KEY | JWT_SECRET_KEY) ;;
+          *)
+            # Whoever has no such line has said no to accounts whose passwords everybody knows.
+            [[ $name != SEED_DEMO_DATA ]] || line=SEED_DEMO_DATA=false
+            added+=$comment$(filled_in "$line")$'\n'
+            names+=("$name")
+            ;;
+        esac
+        comment=
+        ;;
+      *) comment= ;;
+    esac
+  done <"$1/.env.example"
+  ((${#names[@]})) || return 0
+  [[ -z $(tail -c 1 "$1/.env") ]] || added=$'\n'$added
+  printf '%s' "$added" >>"$1/.env"
+  say "  added ${names[*]} to $1/.env"
+}
+
+# An account that the auth service has not been told of gets no token, and what exists is not ours to change.
+name_unknown_accounts() {
+  local file name secret clients
+  clients=$(setting_of auth-service SERVICE_CLIENTS)
+  for file in services/*/.env; do
+    name=$(basename "$(dirname "$file")")
+    secret=$(setting_of "$name" SERVICE_CLIENT_SECRET)
+    if [[ -n $secret && ,${clients// /}, != *",$name:$secret,"* ]]; then
+      say "  services/auth-service/.env does not know the account of $name: SERVICE_CLIENTS needs $name:<its SERVICE_CLIENT_SECRET>" >&2
+    fi
+  done
+}
+
+one_at_a_time
 for name in "${SERVICES[@]}" "$GATEWAY"; do
   folder=$(folder_of "$name")
-  [[ ! -e $folder/.env ]] || continue
-  (
-    umask 077
-    while IFS= read -r line; do
-      line=${line/<random>/$(random_secret)}
-      while [[ $line =~ '<secret of '([a-z-]+)'>' ]]; do
-        line=${line/"${BASH_REMATCH[0]}"/$(account_secret "${BASH_REMATCH[1]}")}
-      done
-      printf '%s\n' "$line"
-    done <"$folder/.env.example" >"$folder/.env.new"
-  )
-  mv "$folder/.env.new" "$folder/.env"
-  say "  made $folder/.env"
+  if [[ -e $folder/.env ]]; then
+    chmod go= "$folder/.env"
+    add_missing "$folder"
+  else
+    make "$folder"
+  fi
 done
+name_unknown_accounts

@@ -3,9 +3,18 @@
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
 case ${1:-} in
-  start) start "${SERVICES[@]}" ;;
-  stop) stop "${SERVICES[@]}" ;;
+  start)
+    one_at_a_time
+    make_ready
+    start "${SERVICES[@]}"
+    ;;
+  stop)
+    one_at_a_time
+    stop "${SERVICES[@]}"
+    ;;
   restart)
+    one_at_a_time
+    make_ready
     stop "${SERVICES[@]}"
     start "${SERVICES[@]}"
     ;;

@@ -2,8 +2,8 @@
 # Migrate every database, and fill the empty ones with the data of the demonstration. Safe to run again.
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
-is_installed || ./install_dependencies.sh
-./make_env.sh
+one_at_a_time
+make_ready
 for name in "${SERVICES[@]}"; do
   (cd "services/$name" && ../../.venv/bin/python seed.py)
   say "  $name is seeded"

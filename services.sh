@@ -1,6 +1,7 @@
 # The one list of services and ports, and what the scripts beside it share. Sourced, not run.
 # shellcheck shell=bash
 set -euo pipefail
+umask 077 # settings, databases, ledgers and logs are for their owner's eyes only
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$ROOT"
 # What one terminal has set for one program must not reach all seven.
@@ -10,9 +11,39 @@ unset PORT HOST DATABASE_URI
 SERVICES=(auth-service profile-service product-service cart-service order-service customer-support-service)
 GATEWAY=api-gateway
 
+say() { printf '%s\n' "$*"; }
+die() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# Let one script that changes something work at a time; those that it calls share its lock, which ends with it.
+one_at_a_time() {
+  mkdir -p .run
+  ! [[ /dev/fd/9 -ef .run/lock ]] || return 0
+  exec 9>>.run/lock
+  take_lock -n || {
+    say "Another script is at work on this shop; waiting for it …"
+    take_lock
+  }
+}
+
+take_lock() {
+  if command -v flock >/dev/null; then
+    flock "$@" 9
+  else
+    "${PYTHON:-python3}" -c 'import fcntl, sys; fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[1:] else 0))' "$@" 2>/dev/null
+  fi
+}
+
 # Whether .venv has what the services need now.
 is_installed() {
   [[ -e .venv/installed && -z $(find constraints.txt api-gateway/requirements.txt services/*/requirements.txt kit/pyproject.toml -newer .venv/installed) ]]
+}
+
+make_ready() {
+  is_installed || ./install_dependencies.sh
+  ./make_env.sh
 }
 
 folder_of() {
@@ -27,30 +58,49 @@ kind_of() {
   esac
 }
 
-port_of() { sed -n 's/^PORT=//p' "$(folder_of "$1")/.env" | tail -n 1; }
-
-say() { printf '%s\n' "$*"; }
-die() {
-  printf '%s\n' "$*" >&2
-  exit 1
+# As it stands in the .env of a service, without quotes and without what is said behind it.
+setting_of() {
+  sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$2[[:space:]]*=[[:space:]]*//p" "$(folder_of "$1")/.env" |
+    sed -nE "s/[[:space:]]+#.*//; s/[[:space:]]+$//; s/^(['\"])(.*)\1$/\2/; \$p"
 }
+port_of() { setting_of "$1" PORT; }
 
-pid_of() { cat ".run/$1.pid" 2>/dev/null; }
-
-# Alive and ours: a process id from before a reboot may belong to anybody.
-is_running() {
-  local pid command
-  pid=$(pid_of "$1") && command=$(command_of "$pid") && [[ $command == *"[$1]"* || $command == *shopkit.launcher* ]]
-}
-
+# Process ids and titles of all that gunicorn runs, here and elsewhere.
 # From /proc where there is one: small Linux images have no ps, and other systems no /proc.
-command_of() {
-  if [[ -d /proc/self ]]; then
-    [[ -r /proc/$1/cmdline ]] && tr '\0' ' ' <"/proc/$1/cmdline"
-  else
-    ps -o command= -p "$1"
+gunicorns() {
+  local file title
+  if [[ ! -d /proc/self ]]; then
+    # shellcheck disable=SC2009  # pgrep tells no titles everywhere
+    ps -axo pid=,command= | grep -F 'gunicorn: '
+    return
   fi
+  for file in /proc/[0-9]*/cmdline; do
+    IFS= read -r -d '' title <"$file" || true
+    [[ $title != 'gunicorn: '* ]] || printf '%s %s\n' "${file//[^0-9]/}" "$title"
+  done
 } 2>/dev/null
+
+# The processes of a service of this checkout; `master` or `worker` narrows them. They are told by what they are
+# called and where they work: a pid file may be lost, and a process id from before a reboot may belong to anybody.
+processes_of() {
+  local pid title
+  while read -r pid title; do
+    # shellcheck disable=SC2053  # a pattern
+    [[ $title != *'gunicorn: '${2:-*}" [$1]"* ]] || ! works_in "$pid" "$(folder_of "$1")" || echo "$pid"
+  done < <(gunicorns)
+}
+
+works_in() {
+  local folder
+  if [[ -d /proc/self ]]; then
+    # Of somebody else's process one cannot see it. Rather than call it stopped, it is taken for ours.
+    folder=$(readlink "/proc/$1/cwd") || [[ -d /proc/$1 ]]
+  else
+    folder=$(lsof -a -p "$1" -d cwd -Fn 2>/dev/null | sed -n 's/^n//p')
+  fi && [[ -z $folder || $folder -ef $2 ]]
+}
+
+is_running() { [[ -n $(processes_of "$1" master) ]]; }
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
@@ -71,19 +121,16 @@ start() {
       say "  $name is running already"
       continue
     fi
+    stop "$name" >/dev/null # workers whose master was killed hold its port for a while
     port=$(port_of "$name")
-    # The workers of one that was killed notice it within a second or two, and hold its port until then.
-    for _ in {1..30}; do
-      if [[ ! -e .run/$name.pid ]] || ! port_is_taken "$port"; then break; fi
-      sleep 0.1
-    done
     ! port_is_taken "$port" || die "Port $port, which $name needs, is taken by another program. Stop that one, or change PORT in $(folder_of "$name")/.env."
     starting+=("$name")
     arguments+=("$(folder_of "$name")=$(kind_of "$name")")
   done
   ((${#starting[@]})) || return 0
   # One heap is enough: only one thread of a Python process allocates at a time, and each further heap costs memory.
-  MALLOC_ARENA_MAX=1 .venv/bin/python -m shopkit.launcher "${arguments[@]}"
+  # What runs on must not hold our lock (9).
+  MALLOC_ARENA_MAX=1 .venv/bin/python -m shopkit.launcher "${arguments[@]}" 9>&-
   for name in "${starting[@]}"; do
     wait_until_ready "$name" || {
       stop "${starting[@]}" >/dev/null
@@ -106,18 +153,40 @@ wait_until_ready() {
   done
 }
 
-# Stop those of the named services that run: politely, and after ten seconds by force.
+# Stop those of the named services that run: politely, and after ten seconds by force. Fails if one runs on.
 stop() {
-  local name pid deadline
+  local name deadline stopping=() failed=0
   for name in "$@"; do
-    ! is_running "$name" || kill -TERM "$(pid_of "$name")"
+    [[ ! -e .run/$name.pid && -z $(processes_of "$name") ]] || stopping+=("$name")
+    send TERM "$name" master
   done
-  for name in "$@"; do
-    pid=$(pid_of "$name") || continue
-    deadline=$((SECONDS + 10))
-    while is_running "$name" && ((SECONDS < deadline)); do sleep 0.1; done
-    ! is_running "$name" || kill -KILL "$pid"
-    rm -f ".run/$name.pid"
-    say "  $name is stopped"
+  ((${#stopping[@]})) || return 0
+  deadline=$((SECONDS + 10))
+  for name in "${stopping[@]}"; do ends_by "$deadline" "$name" || true; done
+  for name in "${stopping[@]}"; do send KILL "$name"; done
+  deadline=$((SECONDS + 5))
+  for name in "${stopping[@]}"; do
+    if ends_by "$deadline" "$name"; then
+      rm -f ".run/$name.pid"
+      say "  $name is stopped"
+    else
+      say "  $name still runs and cannot be stopped: process $(processes_of "$name" | tr '\n' ' ')" >&2
+      failed=1
+    fi
+  done
+  return "$failed"
+}
+
+send() {
+  local pid
+  for pid in $(processes_of "${@:2}"); do
+    kill "-$1" "$pid" 2>/dev/null || true # it may have ended by itself
+  done
+}
+
+ends_by() {
+  until [[ -z $(processes_of "$2") ]]; do
+    ((SECONDS < $1)) || return 1
+    sleep 0.1
   done
 }

@@ -153,7 +153,7 @@ class Checkout:
             text = re.sub(rf"\b{default}\b", str(port), text)
         env_file.write_text(text)
 
-    def run(self, script, *arguments, **environment):
+    def run(self, script, *arguments, umask=-1, **environment):
         return subprocess.run(  # noqa: S603
             [str(self.folder / script), *arguments],
             cwd="/",  # the scripts work from anywhere
@@ -161,6 +161,7 @@ class Checkout:
             capture_output=True,
             text=True,
             timeout=200,
+            umask=umask,
         )
 
     def smoke(self):

@@ -1,7 +1,12 @@
 """The scripts, with real processes: a copy of this checkout on ports of its own."""
 
+import os
 import re
+import signal
 import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +55,33 @@ def test_only_what_is_not_running_is_started(open_shop):
     assert {name for name in open_shop.NAMES if before[name] != after[name]} == {"cart-service"}
 
 
+def test_two_starts_at_once_start_everything_once(checkout):
+    checkout.run("stop_all.sh")
+
+    with ThreadPoolExecutor(2) as pool:
+        starts = list(pool.map(lambda _: checkout.run("start_all.sh"), range(2)))
+
+    assert [start.returncode for start in starts] == [0, 0], starts
+    assert sorted(start.stdout.count("is running already") for start in starts) == [0, len(checkout.NAMES)]
+    assert checkout.listening() == checkout.NAMES
+    assert {name: len(_processes(checkout, name, "master")) for name in checkout.NAMES} == dict.fromkeys(
+        checkout.NAMES, 1
+    )
+
+
+def test_a_start_that_was_broken_off_is_not_waited_for(checkout):
+    lock = subprocess.Popen(  # noqa: S603
+        ["bash", "-c", f"source {checkout.folder}/services.sh; one_at_a_time; echo taken; sleep 60"],  # noqa: S607
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with lock:
+        assert lock.stdout.readline() == b"taken\n"
+        os.killpg(lock.pid, signal.SIGKILL)
+
+    assert checkout.run("make_env.sh").returncode == 0
+
+
 def test_the_status_says_what_runs(open_shop):
     assert open_shop.run("run_services.sh", "status").stdout.count("is ready on port") == 6
 
@@ -77,6 +109,77 @@ def test_stopping_ends_everything_and_keeps_the_data(open_shop):
     assert list((open_shop.folder / ".run").glob("*.pid")) == []
     assert (open_shop.folder / "services/auth-service/instance/auth.db").exists()
     assert open_shop.run("stop_all.sh").returncode == 0
+
+
+def test_what_runs_is_stopped_though_its_pid_file_is_lost(open_shop):
+    (open_shop.folder / ".run" / "cart-service.pid").unlink()
+
+    assert "cart-service is ready" in open_shop.run("run_services.sh", "status").stdout
+    stopped = open_shop.run("run_services.sh", "stop")
+
+    assert "cart-service is stopped" in stopped.stdout
+    assert open_shop.listening() == ["api-gateway"]
+
+
+def test_a_worker_that_hangs_when_its_master_is_killed_is_stopped_too(open_shop):
+    [worker] = _processes(open_shop, "cart-service", "worker")
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(open_shop.pid("cart-service"), signal.SIGKILL)
+
+    stopped = open_shop.run("run_services.sh", "stop")
+
+    assert "cart-service is stopped" in stopped.stdout
+    assert _processes(open_shop, "cart-service") == []
+
+
+def test_what_cannot_be_stopped_is_not_called_stopped(open_shop):
+    stopped = open_shop.run("run_services.sh", "stop", **{"BASH_FUNC_kill%%": "() { return 1; }"})
+
+    assert stopped.returncode == 1
+    assert "is stopped" not in stopped.stdout
+    assert f"cart-service still runs and cannot be stopped: process {open_shop.pid('cart-service')}" in stopped.stderr
+
+
+def test_a_service_of_another_checkout_is_left_alone(open_shop, new_checkout):
+    other = new_checkout()
+    (other.folder / ".run").mkdir(exist_ok=True)
+    for name in other.NAMES:
+        (other.folder / ".run" / f"{name}.pid").write_text(str(open_shop.pid(name)))
+
+    assert other.run("run_services.sh", "status").stdout.count("is stopped") == 6
+    assert other.run("stop_all.sh").returncode == 0
+
+    assert open_shop.listening() == open_shop.NAMES
+
+
+def test_what_a_shop_writes_is_for_its_owners_eyes_only(checkout):
+    checkout.run("start_all.sh")
+    checkout.run("stop_all.sh")
+    written = checkout.folder / "logs", checkout.folder / ".run", *checkout.folder.glob("services/*/instance")
+    for path in (path for folder in written for path in (folder, *folder.iterdir())):
+        path.chmod(0o755)  # as if before anybody cared
+    checkout.env_file("auth-service").chmod(0o644)
+
+    assert checkout.run("start_all.sh", umask=0o022).returncode == 0
+    assert checkout.smoke().returncode == 0
+
+    written = [*(path for folder in written for path in (folder, *folder.rglob("*")))]
+    assert {path.suffix for path in written} >= {".db", ".db-wal", ".log", ".lock", ".pid"}
+    ours = [*written, *map(checkout.env_file, checkout.NAMES)]
+    assert [str(path) for path in ours if path.stat().st_mode & 0o077] == []
+
+
+def test_a_service_that_is_run_by_hand_keeps_its_files_private_too(checkout):
+    checkout.run("stop_all.sh")
+    folder, name = checkout.folder / "services" / "cart-service", "by-hand.db"
+    environment = {**os.environ, "DATABASE_URI": f"sqlite:///{name}"}
+    code = "from shopkit import service; import app; app.app.run = lambda **_: None; service.run(app.app)"
+    code += "; app.app.app_context().push(); from models import db; db.create_all()"
+    subprocess.run(  # noqa: S603
+        [checkout.folder / ".venv/bin/python", "-c", code], cwd=folder, env=environment, umask=0o022, check=True
+    )
+
+    assert (folder / "instance" / name).stat().st_mode & 0o077 == 0
 
 
 def test_a_taken_port_is_said_and_what_was_started_is_stopped(checkout):
@@ -134,6 +237,67 @@ def test_existing_settings_are_never_overwritten_and_secrets_are_ones_own(checko
     assert checkout.env_file("auth-service").stat().st_mode & 0o077 == 0
 
 
+def test_an_older_env_file_gets_the_settings_that_are_new_and_keeps_every_line(checkout):
+    env_file = checkout.env_file("product-service")
+    complete = env_file.read_text()
+    older = re.sub(r"^(SERVICE_CLIENT_SECRET|AMQP_URL|SEED_DEMO_DATA)=.*\n", "", complete, flags=re.MULTILINE)
+    older = older.replace("CART_SERVICE_URL=", "#CART_SERVICE_URL=") + "MY_OWN='stays'  # as it is"
+    env_file.write_text(older)
+    try:
+        said = checkout.run("make_env.sh").stdout
+        newer = env_file.read_text()
+        again = checkout.run("make_env.sh").stdout
+        same = env_file.read_text()
+    finally:
+        env_file.write_text(complete)
+
+    assert newer.startswith(older + "\n")
+    added = newer.removeprefix(older)
+    values = dict(re.findall("^([A-Z_]+)=(.*)$", added, re.MULTILINE))
+    assert said == f"  added {' '.join(values)} to services/product-service/.env\n"
+    assert values["AMQP_URL"] == ""
+    assert values["SERVICE_CLIENT_SECRET"] == re.search("SERVICE_CLIENT_SECRET=(.+)", complete).group(1)
+    # Whoever took that line out did not want accounts with known passwords.
+    assert values.keys() == {"AMQP_URL", "SERVICE_CLIENT_SECRET", "SEED_DEMO_DATA"}
+    assert values["SEED_DEMO_DATA"] == "false"
+    assert re.search("^# Events go through RabbitMQ.*\nAMQP_URL=", added, re.MULTILINE)
+    assert (again, same) == ("", newer)
+
+
+def test_a_secret_that_is_new_is_made(checkout):
+    example, env_file = checkout.folder / "api-gateway" / ".env.example", checkout.env_file("api-gateway")
+    known, complete = example.read_text(), env_file.read_text()
+    example.write_text(known + "# Signs links.\nLINK_SECRET=<random>\n")
+    try:
+        checkout.run("make_env.sh")
+        newer = env_file.read_text()
+    finally:
+        example.write_text(known)
+        env_file.write_text(complete)
+
+    assert re.fullmatch("# Signs links.\nLINK_SECRET=[0-9a-f]{64}\n", newer.removeprefix(complete))
+
+
+def test_an_account_that_the_auth_service_was_not_told_of_is_named(checkout):
+    env_file = checkout.env_file("auth-service")
+    complete = env_file.read_text()
+    env_file.write_text(re.sub(",product-service:[^,\n]+", "", complete))
+    try:
+        said = checkout.run("make_env.sh")
+    finally:
+        env_file.write_text(complete)
+
+    assert "does not know the account of product-service" in said.stderr
+    assert "order-service" not in said.stderr
+
+
+def test_known_passwords_are_told_only_where_there_are_accounts_with_them(checkout):
+    checkout.run("stop_all.sh")
+    assert "password123" in checkout.run("start_all.sh").stdout
+
+    assert "password123" not in checkout.run("start_all.sh", SEED_DEMO_DATA="false").stdout
+
+
 @pytest.mark.parametrize("lost", ["auth-service", "order-service"])
 def test_a_lost_env_file_comes_back_with_the_secret_that_the_other_side_knows(checkout, lost):
     account = re.compile(r"(?:SERVICE_CLIENTS=.*order-service:|SERVICE_CLIENT_SECRET=)([^,\n]+)")
@@ -158,3 +322,17 @@ def test_an_old_python_is_said(checkout, tmp_path):
     assert refused.returncode == 1
     assert "Python 3.11 or newer is needed" in refused.stderr
     assert "Python 3.9.1" in refused.stderr
+
+
+def _processes(checkout, name, role="(?:master|worker)"):
+    """The process ids of a service of this checkout."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (process / "cmdline").read_text().rstrip("\0")
+            here = (process / "cwd").samefile(checkout.env_file(name).parent)
+        except OSError:
+            continue
+        if re.fullmatch(rf"gunicorn: {role} \[{name}\]", title) and here:
+            found.append(int(process.name))
+    return found

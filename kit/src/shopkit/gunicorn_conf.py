@@ -13,8 +13,10 @@ from dotenv import load_dotenv
 from gunicorn.glogging import Logger as GunicornLogger
 
 from shopkit import logs
+from shopkit.private_files import keep_private
 
 load_dotenv(Path(".env"))
+keep_private("instance")
 
 name = proc_name = Path.cwd().name
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ['PORT']}"

@@ -3,7 +3,8 @@
     python -m shopkit.launcher services/auth-service=threads api-gateway=gevent …
 
 Each kind of server gets one warm process that imports the libraries and then forks a gunicorn for each service, so
-that they share those pages of memory. Pid files go to `.run/`, output to `logs/`, both in the current folder.
+that they share those pages of memory. Pid files go to `.run/`, output to `logs/`, both in the current folder. From
+its first moment on a service's process has the title and the working folder by which the scripts know it.
 """
 
 import gc
@@ -13,6 +14,10 @@ from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from setproctitle import setproctitle
+
+from shopkit.private_files import keep_private
 
 _WARM = (
     "shopkit.service",
@@ -39,6 +44,7 @@ def parse(arguments: list[str]) -> dict[str, list[Path]]:
 
 def start(families: dict[str, list[Path]]) -> None:
     """Start them and return; whether they are ready is to be asked of them."""
+    keep_private(".run", "logs")
     warm = [_start_family(kind, folders) for kind, folders in families.items()]
     for pid in warm:
         os.waitpid(pid, 0)
@@ -49,11 +55,14 @@ def _start_family(kind: str, folders: list[Path]) -> int:
     if warm:
         return warm
     _warm_up(kind)
-    for folder in folders:
+    runs, logs = Path(".run").absolute(), Path("logs").absolute()
+    for folder in [each.absolute() for each in folders]:
+        os.chdir(folder)
+        setproctitle(f"gunicorn: master [{folder.name}]")
         pid = os.fork()
         if pid == 0:
-            _become_gunicorn(folder, kind)
-        _pid_file(folder).write_text(str(pid))
+            _become_gunicorn(kind, logs / f"{folder.name}.log")
+        (runs / f"{folder.name}.pid").write_text(str(pid))
     os._exit(0)
 
 
@@ -66,17 +75,12 @@ def _warm_up(kind: str) -> None:
     gc.freeze()
 
 
-def _pid_file(folder: Path) -> Path:
-    return Path(".run", f"{folder.name}.pid").absolute()
-
-
-def _become_gunicorn(folder: Path, kind: str) -> None:
+def _become_gunicorn(kind: str, log: Path) -> None:
     os.setsid()
-    pid_file = _pid_file(folder)
-    log = os.open(Path("logs", f"{folder.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
-        os.dup2(log, descriptor)
-    os.chdir(folder)
+        os.dup2(output, descriptor)
+    os.close(output)
     sys.path.insert(0, str(Path.cwd()))
     base = import_module("gunicorn.app.base").BaseApplication
 
@@ -87,7 +91,6 @@ def _become_gunicorn(folder: Path, kind: str) -> None:
             settings = vars(import_module(_SETTINGS[kind]))
             for name in self.cfg.settings.keys() & settings.keys():
                 self.cfg.set(name, settings[name])
-            self.cfg.set("pidfile", str(pid_file))
             # What the app shares is in this process already; a master that held the app as well would cost more.
             self.cfg.set("preload_app", False)
 

@@ -13,6 +13,8 @@ from typing import Any
 import flask_migrate
 from flask import Flask
 
+from shopkit.private_files import keep_private
+
 ENVIRONMENT = Path(__file__).parent / "migrations"
 
 
@@ -50,5 +52,6 @@ def _revisions(app: Flask) -> Path:
 
 
 if __name__ == "__main__":
+    keep_private("instance")
     sys.path.insert(0, os.curdir)
     write_revision(import_module("app").app, sys.argv[1])

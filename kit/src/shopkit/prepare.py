@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from shopkit import logs, migrate
+from shopkit.private_files import keep_private
 
 _LOCK = 0x5409  # any number, as long as every instance takes the same
 
@@ -33,6 +34,7 @@ def prepare(app: Flask, *, seed: bool) -> None:
 
 def main(*, seed: bool | None = None) -> None:
     """Prepare what `app.py` in this folder makes; `SEED_DEMO_DATA` decides about the data if `seed` does not."""
+    keep_private("instance")
     sys.path.insert(0, str(Path.cwd()))
     app = import_module("app").app
     logs.set_up(app.config["SERVICE_NAME"])

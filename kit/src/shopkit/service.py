@@ -19,6 +19,7 @@ from shopkit import auth, background, database, errors, health, idempotency, log
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
+from shopkit.private_files import keep_private
 from shopkit.schemas import MAX_ID
 from shopkit.settings import Settings
 
@@ -189,6 +190,7 @@ def _openapi_path(rule: str) -> str:
 
 def run(app: Flask) -> None:
     """Serve during development, as `python app.py` does."""
+    keep_private("instance")
     logs.set_up(app.config["SERVICE_NAME"])
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     background.start(app)

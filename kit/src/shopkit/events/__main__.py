@@ -22,6 +22,7 @@ import orjson
 from flask import Flask, current_app
 
 from shopkit.events import outbox
+from shopkit.private_files import keep_private
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Parked:
 
 
 def main(arguments: list[str]) -> None:
+    keep_private("instance")
     sys.path.insert(0, os.curdir)
     with import_module("app").app.app_context():
         sys.stdout.write(run(arguments))
