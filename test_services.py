@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -224,9 +225,9 @@ def _hidden(shop: Client) -> None:
         shop("POST", path, {}, expect=404)
 
 
-def _picture(shop: Client, path: str) -> None:
-    kind = shop("GET", path).headers.get("Content-Type", "")
-    require(kind.startswith("image/"), f"{path} is {kind}")
+def _picture(shop: Client, address: str) -> None:
+    kind = Client("")("GET", urllib.parse.urljoin(shop.base_url, address)).headers.get("Content-Type", "")
+    require(kind.startswith("image/"), f"{address} is {kind}")
 
 
 def _favourite(shop: Client, product_id: int) -> None:

@@ -27,7 +27,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     app = Flask(__name__, static_folder=None)
     app.json = OrjsonProvider(app)
     app.config.update(SERVICE_NAME=health.NAME, PORT=settings.port)
-    app.url_map.strict_slashes = False
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False  # a redirect would repeat the Host
     logs.init_app(app)
     counts = metrics.init_app(app)
     errors.init_app(app)

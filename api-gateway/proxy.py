@@ -24,6 +24,8 @@ from routing import Route
 from settings import Settings
 from shopkit.errors import BadRequest, ShopError, UpstreamFailed, UpstreamTimeout
 from shopkit.logs import request_id
+from shopkit.public_url import HEADER as PUBLIC_URL
+from shopkit.public_url import is_loopback
 from transport import SlimAdapter
 from upstreams import Place, Service, Upstream, in_words
 
@@ -41,7 +43,11 @@ HOP_BY_HOP = frozenset(
     | {"trailer", "transfer-encoding", "upgrade"}
 )
 # Not taken over from a client's request: we say these ourselves, or our server has dealt with them (`Expect`).
-OURS_TO_SAY = HOP_BY_HOP | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
+OURS_TO_SAY = (
+    HOP_BY_HOP
+    | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
+    | {PUBLIC_URL.lower()}
+)
 # Not taken over from a service's answer.
 OURS_TO_ANSWER = HOP_BY_HOP | {"date", "server", "x-request-id"}
 # Sent twice, these do no more than sent once (RFC 9110, section 9.2.2).
@@ -104,6 +110,7 @@ class Proxy:
             name: Timeout(connect=settings.connect_timeout[name], read=settings.read_timeout[name])
             for name in self.services
         }
+        self._public_url = partial(_public_url, settings)
         self._measures = measures
         self._session = requests.Session()
         self._session.mount("http://", adapter or SlimAdapter())
@@ -121,6 +128,8 @@ class Proxy:
         sending = requests.PreparedRequest()
         sending.method = request.method
         sending.headers = _headers(request.environ, route)  # type: ignore[assignment]
+        if public := self._public_url(request.environ):
+            sending.headers[PUBLIC_URL] = public
         sending.headers.update(extra_headers or {})
         sending.body = _body(request)
         service = self.services[route.service]
@@ -239,6 +248,16 @@ def _headers(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
     headers["X-Forwarded-Host"] = environ.get("HTTP_HOST", "")
     headers["X-Request-ID"] = request_id()
     return headers
+
+
+def _public_url(settings: Settings, environ: "WSGIEnvironment") -> str:
+    """What stands before every path of the shop, or nothing if that is unclear: anybody may send any `Host`.
+
+    A proxy that does not say under which host it was called has perhaps put ours in its place.
+    """
+    host = environ.get("HTTP_HOST", "")
+    is_known = is_loopback(host) and (not settings.trusted_proxies or "HTTP_X_FORWARDED_HOST" in environ)
+    return settings.public_url or (f"{environ['wsgi.url_scheme']}://{host}" if is_known else "")
 
 
 @lru_cache(1000)

@@ -12,6 +12,7 @@ from limits import Rates
 from routing import SERVICES
 
 _ADDRESS = re.compile(r"http://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
+_PUBLIC = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[\w.~-]+)*/?", re.ASCII)
 
 
 class PerService(dict[str, float]):
@@ -52,6 +53,16 @@ class Urls(str):
         if not urls.each or not all(map(_ADDRESS.fullmatch, urls.each)):
             raise ValueError("an address of a service looks like http://host:port")
         return urls
+
+
+class PublicUrl(str):
+    """`https://shop.example.com` or `https://example.com/shop`: what people call the shop."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if not _PUBLIC.fullmatch(text):
+            raise ValueError("it looks like https://shop.example.com, perhaps with a path")
+        return cls(text.rstrip("/"))
 
 
 class OriginList(frozenset[str]):
@@ -96,8 +107,11 @@ class Settings(shopkit.settings.Settings):
     cart_service_url: Urls = Urls("http://127.0.0.1:5004")
     order_service_url: Urls = Urls("http://127.0.0.1:5005")
     support_service_url: Urls = Urls("http://127.0.0.1:5006")
+    public_url: PublicUrl = PublicUrl()
     frontend_url: OriginList = OriginList({"http://localhost:3000"})
-    cors_origins: OriginList = OriginList()
+    cors_origins: OriginList = OriginList(
+        f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173)
+    )
     trusted_proxies: Count = Count(0)
     connect_timeout: PerService = field(default_factory=lambda: PerService.parse("2"))
     read_timeout: PerService = field(default_factory=lambda: PerService.parse("30,order=60"))

@@ -69,7 +69,7 @@ def test_a_declined_card_leaves_cart_and_stock_as_they_were(carol):
 def test_of_two_buyers_of_the_last_one_one_gets_it(carol, new_shop):
     bob, admin = new_shop(), new_shop()
     admin.sign_in("admin")
-    admin("PUT", "/products/1", {"stock": 1})
+    admin("POST", "/products/1/stock", {"change": 1 - _stock(admin), "reason": "the last one"})
     bob.sign_in("bob")
     bob.card, bob.address = 2, bob("GET", "/addresses").json[0]["id"]
     bob("DELETE", "/cart")
@@ -90,6 +90,24 @@ def test_a_price_that_the_shop_raises_is_the_price_of_the_cart_at_once(carol, ne
     admin("PUT", "/products/1", {"price": 77.7})
 
     assert carol("GET", "/cart").json["total"] == 77.7
+
+
+def _pictures(shop, **headers):
+    """In the catalogue, in the cart and in the order of whoever asks, and where the next page is."""
+    catalogue = shop("GET", "/api/products?per_page=1", **headers)
+    lines = [shop("GET", path, **headers).json for path in ("/cart", f"/orders/{shop.order}")]
+    pictures = [catalogue.json[0]["image_url"], *(each["items"][0]["product_image"] for each in lines)]
+    return pictures, catalogue.headers["Link"].partition(">")[0][1:]
+
+
+def test_addresses_are_absolute_under_a_loopback_host_and_paths_under_any_other(carol):
+    path, first = "/images/wireless-headphones.svg", "/api/products?per_page=1&page=1"
+    carol.order = _buy(carol).json["id"]
+    carol("POST", "/cart/items", {"product_id": 1, "quantity": 1})
+
+    for host in ("localhost:5000", "127.0.0.1"):
+        assert _pictures(carol, Host=host) == ([f"http://{host}{path}"] * 3, f"http://{host}{first}")
+    assert _pictures(carol, Host="evil.example") == ([path] * 3, first)
 
 
 def test_somebody_elses_card_and_address_cannot_be_used(carol):

@@ -148,7 +148,7 @@ def test_headers_of_the_connection_stay_behind_and_all_others_go_on(echo):
 
     assert headers.keys() - {"host"} == {
         *("authorization", "idempotency-key", "accept-language", "user-agent"),
-        *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"),
+        *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "x-public-url"),
     }
 
 

@@ -18,10 +18,10 @@ def test_a_collection_is_a_bare_array_with_its_size_and_neighbours(client, five_
     assert [note["text"] for note in response.json] == ["note 2", "note 3"]
     assert response.headers["X-Total-Count"] == "5"
     assert _links(response) == {
-        "first": "http://localhost/notes?page=1&per_page=2",
-        "prev": "http://localhost/notes?page=1&per_page=2",
-        "next": "http://localhost/notes?page=3&per_page=2",
-        "last": "http://localhost/notes?page=3&per_page=2",
+        "first": "/notes?page=1&per_page=2",
+        "prev": "/notes?page=1&per_page=2",
+        "next": "/notes?page=3&per_page=2",
+        "last": "/notes?page=3&per_page=2",
     }
 
 
@@ -54,9 +54,23 @@ def test_a_query_that_makes_no_sense_names_its_field(client, query, field):
     assert response.json["errors"][0]["field"] == field
 
 
-def test_links_are_those_of_the_outside_when_a_gateway_stands_before_us(client):
-    outside = {"X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/api"}
+def test_links_are_absolute_when_the_gateway_says_what_the_shop_is_called(client, five_notes):
+    outside = {"X-Public-Url": "https://shop.example/our", "X-Forwarded-Prefix": "/api"}
 
-    response = client.get("/notes", headers=outside)
+    response = client.get("/notes?page=1&per_page=2", headers=outside)
 
-    assert _links(response)["first"] == "https://shop.example/api/notes?page=1&per_page=50"
+    assert _links(response)["next"] == "https://shop.example/our/api/notes?page=2&per_page=2"
+
+
+def test_links_keep_the_prefix_that_the_gateway_took_away(client):
+    response = client.get("/notes", headers={"X-Forwarded-Prefix": "/api"})
+
+    assert _links(response)["first"] == "/api/notes?page=1&per_page=50"
+
+
+@pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host"])
+def test_a_host_that_somebody_made_up_is_not_in_the_links(client, name):
+    response = client.get("/notes", headers={name: "evil.example"})
+
+    assert "evil" not in str(response.headers)
+    assert _links(response)["first"] == "/notes?page=1&per_page=50"

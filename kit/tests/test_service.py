@@ -89,3 +89,11 @@ class TestDescription:
 
     def test_it_can_be_read_without_a_token(self, client):
         assert client.get("/openapi.json").json["info"]["title"] == "note-service"
+
+
+@pytest.mark.parametrize("path", ["//notes", "/notes//", "/notes//1", "/notes/", "//"])
+def test_a_host_that_somebody_made_up_is_in_no_answer(client, path):
+    answer = client.get("/", headers={"Host": "evil.example"}, environ_overrides={"PATH_INFO": path})
+
+    assert answer.status_code in (200, 404)
+    assert "evil" not in f"{answer.headers}{answer.text}"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, computed_field
 
-from shopkit.schemas import Amount, Id, Input, Output, Timestamp
+from shopkit.schemas import Amount, Id, Input, Output, PublicUrl, Timestamp
 
 CURRENCY = "USD"
 
@@ -71,7 +71,7 @@ Problem = NoLongerSold | PriceChanged | OutOfStock | QuantityReduced
 class Line(Output):
     product_id: int
     product_name: str
-    product_image: str | None
+    product_image: PublicUrl | None
     price: Amount
     quantity: int
 

@@ -17,7 +17,7 @@ from pydantic import (
 from models import CUSTOMER_ACTIONS, STAFF_ACTIONS, Order, OrderStatus, PaymentStatus
 from shopkit.auth import current_user
 from shopkit.paging import Page
-from shopkit.schemas import Amount, AmountIn, Id, Input, Output, Query, QueryId, Timestamp
+from shopkit.schemas import Amount, AmountIn, Id, Input, Output, PublicUrl, Query, QueryId, Timestamp
 
 LONGEST_LINE = 500
 
@@ -97,7 +97,7 @@ class ReconciliationQuery(Query):
 class OrderItemOut(Output):
     product_id: int
     product_name: str
-    product_image: str | None
+    product_image: PublicUrl | None
     price: Amount
     quantity: int
     subtotal: Amount

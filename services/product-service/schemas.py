@@ -18,7 +18,7 @@ from pydantic import (
 
 from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH, REASON_LENGTH
 from shopkit.paging import Page
-from shopkit.schemas import Amount, AmountIn, Id, Input, Output, QueryId, Timestamp
+from shopkit.schemas import Amount, AmountIn, Id, Input, Output, OwnUrl, PublicUrl, QueryId, Timestamp
 
 NO_PICTURE = "/images/parcel.svg"
 MOST_IN_STOCK = 1_000_000
@@ -38,7 +38,7 @@ Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)]
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 Category = Annotated[str, Field(max_length=CATEGORY_LENGTH, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 # a path of the shop's own or an address; never a scheme that a browser would run
-ImageUrl = Annotated[str, Field(max_length=500, pattern=r"^(/[^/\s]|https?://)\S*$")]
+ImageUrl = Annotated[OwnUrl, Field(max_length=500, pattern=r"^(/[^/\\\s]|https?://)\S*$")]
 Stock = Annotated[int, Field(strict=True, ge=0, le=MOST_IN_STOCK)]
 StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_nothing)]
 Ids = Annotated[
@@ -122,7 +122,7 @@ class ProductOut(Output):
     old_price: Amount | None
     currency: str = CURRENCY
     stock: int
-    image_url: str
+    image_url: PublicUrl
     category: str
     rating: Rating | None
     review_count: int

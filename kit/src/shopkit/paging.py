@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from flask import Response, current_app, request
 from pydantic import BaseModel, Field
 
+from shopkit.public_url import here
 from shopkit.schemas import Query, list_of
 
 
@@ -38,5 +39,5 @@ def _links(page: Page, total: int) -> str:
 
 
 def _url(page: Page, number: int) -> str:
-    query = {**request.args.to_dict(), "page": number, "per_page": page.per_page}
-    return f"{request.base_url}?{urlencode(query)}"
+    query = {**request.args.to_dict(flat=False), "page": number, "per_page": page.per_page}
+    return f"{here()}?{urlencode(query, doseq=True)}"

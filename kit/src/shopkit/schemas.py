@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, WithJsonSchema
 
+from shopkit.public_url import absolute, relative
+
 MAX_ID = 2**31 - 1
 MAX_AMOUNT = 10**9
 
@@ -57,6 +59,12 @@ QueryId = Annotated[int, Field(ge=1, le=MAX_ID)]
 """An id in a query, where everything is text."""
 
 Timestamp = datetime
+
+PublicUrl = Annotated[str, PlainSerializer(absolute, when_used="json")]
+"""The address of something, going out: absolute where it is known what the shop is called; here as it is stored."""
+
+OwnUrl = Annotated[str, BeforeValidator(lambda sent: relative(sent.strip()) if isinstance(sent, str) else sent)]
+"""An address coming in: absolute or not, of our own things the path is kept."""
 
 
 class Input(BaseModel):

@@ -94,6 +94,7 @@ class Service(OpenAPI):
         self.json = OrjsonProvider(self)
         self.request_class = StrictRequest
         self.url_map.converters["int"] = _RowId
+        self.url_map.merge_slashes = False  # a redirect would repeat the Host
         self.add_url_rule("/openapi.json", view_func=auth.public(lambda: self.api_doc), endpoint="openapi")
         # The gateway, one hop away, says what the outside called us; it replaces whatever a client claims.
         self.wsgi_app = ProxyFix(self.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)  # type: ignore[method-assign]
