@@ -8,7 +8,7 @@ from werkzeug import Request
 from werkzeug.exceptions import MethodNotAllowed
 
 from limits import Limits
-from origins import METHODS, Origins, is_preflight
+from origins import METHODS, VARY, Origins, is_preflight
 from proxy import Headers, Proxy, Reply
 from routing import Route, find
 from security import hardening
@@ -77,5 +77,5 @@ class Door:
 
     def _add_ours(self, request: Request, headers: Headers) -> None:
         headers.append(("X-Request-ID", logs.request_id()))
-        headers += self.origins.permissions(request)
+        headers += [VARY, *self.origins.permissions(request)]
         headers += hardening(request.scheme, headers)

@@ -1,12 +1,11 @@
 """Which other sites' pages may use the shop from a browser: CORS for requests, the same list for WebSockets."""
 
+import re
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 from flask import request as current_request
-from flask_cors import CORS
-from flask_cors.core import get_cors_headers, get_cors_options
 from werkzeug import Request
 
 from shopkit.errors import NotAllowed
@@ -15,18 +14,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_OPTIONS: dict[str, Any] = {
-    "methods": METHODS,
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
-    "expose_headers": [
-        *("X-Total-Count", "Link", "X-Request-ID", "Location", "Idempotent-Replayed"),
-        *("Retry-After", "RateLimit", "RateLimit-Policy"),
-    ],
-    "max_age": 600,
-    "always_send": False,
-    "vary_header": False,  # it would only be there when the origin is known, and mislead caches
-}
-_VARY = ("Vary", "Origin")
+EVERYBODY = "*"
+
+_EXPOSED = (
+    *("X-Total-Count", "Link", "ETag", "Location", "X-Request-ID", "X-Corrected-To", "Idempotent-Replayed"),
+    *("Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"),
+)
+_HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?:[ \t]*,[ \t]*[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
+VARY = ("Vary", "Origin")
 
 
 class Origins:
@@ -37,17 +32,19 @@ class Origins:
 
     def __init__(self, welcome: AbstractSet[str], app: Flask) -> None:
         self._welcome = welcome
-        self._options = get_cors_options(app, {**_OPTIONS, "origins": sorted(welcome)})
-        CORS(app, origins=sorted(welcome), **_OPTIONS)
         app.before_request(_answer_preflight)
-        app.after_request(_vary)
+        app.after_request(self._permit)
 
     def permissions(self, request: Request) -> list[tuple[str, str]]:
-        """What an answer to this request says to browsers."""
-        if "HTTP_ORIGIN" not in request.environ:
-            return [_VARY]
-        allowed = get_cors_headers(self._options, request.headers, request.method)
-        return [*((name, str(text)) for name, text in allowed.items()), _VARY]
+        """What an answer to this request says to browsers. Everybody is welcome without credentials at most."""
+        origin = request.headers.get("Origin", "")
+        if origin and origin.lower() in self._welcome - {EVERYBODY}:
+            whose = [("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true")]
+        elif origin and EVERYBODY in self._welcome:
+            whose = [("Access-Control-Allow-Origin", EVERYBODY)]
+        else:
+            return []
+        return [*whose, *_what(request)]
 
     def refuse_strangers(self, request: Request) -> None:
         """Browsers open WebSockets across origins without asking first, so the answer has to be here.
@@ -55,18 +52,27 @@ class Origins:
         :raise NotAllowed: a page of an origin that is neither ours nor one of these.
         """
         origin = request.headers.get("Origin", "").lower()
-        if origin and origin.partition("://")[2] != request.host and self._welcome.isdisjoint({origin, "*"}):
+        if origin and origin.partition("://")[2] != request.host and self._welcome.isdisjoint({origin, EVERYBODY}):
             raise NotAllowed("Pages of this site may not connect to the shop.")
+
+    def _permit(self, response: Response) -> Response:
+        response.headers.extend(self.permissions(current_request))
+        response.vary.add("Origin")
+        return response
 
 
 def is_preflight(environ: "WSGIEnvironment") -> bool:
     return environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
 
 
+def _what(request: Request) -> list[tuple[str, str]]:
+    """What pages may send, for a preflight, or see of an answer."""
+    if not is_preflight(request.environ):
+        return [("Access-Control-Expose-Headers", ", ".join(_EXPOSED))]
+    said = [("Access-Control-Allow-Methods", ", ".join(METHODS)), ("Access-Control-Max-Age", "600")]
+    wanted = request.headers.get("Access-Control-Request-Headers", "")
+    return [*said, ("Access-Control-Allow-Headers", wanted)] if _HEADER_NAMES.fullmatch(wanted) else said
+
+
 def _answer_preflight() -> tuple[str, int] | None:
     return ("", 204) if is_preflight(current_request.environ) else None
-
-
-def _vary(response: Response) -> Response:
-    response.vary.add("Origin")
-    return response

@@ -10,15 +10,68 @@ def _services(network):
     network.on("GET", "/socket.io/", {"message": "no socket today"}, 400)
 
 
-def test_the_shops_pages_may_read_answers_and_some_of_their_headers(client):
-    headers = client.get("/cart", headers={"Origin": SHOP}).headers
+def _said(answer):
+    """What an answer tells browsers of other origins."""
+    return {name: text for name, text in answer.headers if name.startswith("Access-Control-")}
 
-    assert headers.getlist("Access-Control-Allow-Origin") == [SHOP]
-    assert set(headers["Access-Control-Expose-Headers"].split(", ")) == {
-        *("X-Total-Count", "Link", "X-Request-ID", "Location", "Idempotent-Replayed"),
-        *("Retry-After", "RateLimit", "RateLimit-Policy"),
+
+@pytest.mark.parametrize("path", ["/cart", "/api/cart", "/", "/health/live", "/openapi.json"])
+def test_the_shops_pages_may_send_credentials_and_read_answers_and_some_of_their_headers(client, path):
+    answer = client.get(path, headers={"Origin": SHOP})
+
+    said = _said(answer)
+    assert answer.headers.getlist("Access-Control-Allow-Origin") == [SHOP]
+    assert said["Access-Control-Allow-Credentials"] == "true"
+    assert set(said["Access-Control-Expose-Headers"].split(", ")) == {
+        *("X-Total-Count", "Link", "ETag", "Location", "X-Request-ID", "X-Corrected-To", "Idempotent-Replayed"),
+        *("Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"),
     }
-    assert "Access-Control-Allow-Credentials" not in headers
+    assert said.keys() == {f"Access-Control-{each}" for each in ("Allow-Origin", "Allow-Credentials", "Expose-Headers")}
+
+
+@pytest.mark.parametrize("environ", [{}, {"CORS_ORIGINS": "https://other.example.com"}])
+def test_pages_on_this_machine_are_welcome_unless_others_are_named(client, environ):
+    for host in ("localhost", "127.0.0.1"):
+        for port in (3000, 5173):
+            said = _said(client.get("/cart", headers={"Origin": f"http://{host}:{port}"}))
+            assert said.get("Access-Control-Allow-Credentials") == (None if environ else "true")
+    assert not _said(client.get("/cart", headers={"Origin": "http://localhost:8080"}))
+
+
+@pytest.mark.parametrize("environ", [{"CORS_ORIGINS": "*"}])
+def test_when_everybody_is_welcome_only_those_who_are_named_may_send_credentials(client):
+    stranger = _said(client.get("/cart", headers={"Origin": "https://stranger.example"}))
+
+    assert stranger["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in stranger
+    assert _said(client.get("/cart", headers={"Origin": SHOP}))["Access-Control-Allow-Credentials"] == "true"
+
+
+@pytest.mark.parametrize("environ", [{"RATE_LIMIT": "1/hour burst 1", "MAX_BODY_BYTES": "10"}])
+@pytest.mark.parametrize(
+    ("status", "path", "request_"),
+    [
+        (404, "/unknown", {}),
+        (404, "/api/validate", {}),
+        (404, "/cart/../cart", {}),
+        (405, "/health/live", {"method": "POST"}),
+        (405, "/cart", {"method": "PROPFIND"}),
+        (413, "/cart", {"method": "POST", "data": b"more than ten"}),
+        (429, "/cart", {}),
+        (502, "/orders", {}),
+    ],
+)
+def test_an_error_of_the_gateway_itself_can_be_read_like_any_answer(client, network, status, path, request_):
+    network.down("GET", "/orders")
+    if status == 429:
+        client.get("/cart")
+
+    answer = client.open(path, headers={"Origin": SHOP}, **request_)
+
+    assert (answer.status_code, answer.json["status"]) == (status, status)
+    assert _said(answer).items() >= {
+        *{"Access-Control-Allow-Origin": SHOP, "Access-Control-Allow-Credentials": "true"}.items()
+    }
 
 
 @pytest.mark.parametrize("path", ["/cart", "/unknown", "/"])
@@ -30,24 +83,32 @@ def test_others_get_no_permission_and_caches_know_it_depends(client, origin, pat
     assert "Origin" in headers["Vary"]
 
 
-@pytest.mark.parametrize("path", ["/cart/items", "/unknown"])
-def test_a_preflight_is_answered_here(client, network, path):
+@pytest.mark.parametrize("path", ["/cart/items", "/unknown", "/", "/api/validate", "/products/1?a=1&a=2"])
+def test_a_preflight_is_answered_here_and_allows_whatever_header_is_asked_for(client, network, path):
     response = client.options(
         path,
         headers={
             "Origin": SHOP,
             "Access-Control-Request-Method": "PUT",
-            "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,x-request-id,x-other",
+            "Access-Control-Request-Headers": "authorization,if-match,x-anything-else",
         },
     )
 
     assert response.status_code == 204
     assert response.headers["Access-Control-Allow-Origin"] == SHOP
-    assert "PUT" in response.headers["Access-Control-Allow-Methods"]
-    assert set(response.headers["Access-Control-Allow-Headers"].split(", ")) == {
-        *("authorization", "content-type", "idempotency-key", "x-request-id")
-    }
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert {"PUT", "PATCH", "DELETE"} < set(response.headers["Access-Control-Allow-Methods"].split(", "))
+    assert response.headers["Access-Control-Allow-Headers"] == "authorization,if-match,x-anything-else"
     assert network.calls == []
+
+
+@pytest.mark.parametrize("path", ["/cart/items", "/unknown"])
+def test_a_preflight_of_a_stranger_or_of_nonsense_allows_nothing(client, path):
+    wants = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-a"}
+
+    assert not _said(client.options(path, headers={"Origin": "https://evil.example", **wants}))
+    nonsense = {**wants, "Origin": SHOP, "Access-Control-Request-Headers": "x a; <script>"}
+    assert "Access-Control-Allow-Headers" not in _said(client.options(path, headers=nonsense))
 
 
 def test_other_options_are_the_services_business(client, network):
