@@ -59,7 +59,11 @@ class Shopping(RuleBasedStateMachine):
         self.orders = []
         self.customer("DELETE", "/cart")
         for product_id in PRODUCT_IDS:
-            self.admin("PUT", f"/products/{product_id}", {"price": 10, "stock": STOCK})
+            product = f"/products/{product_id}"
+            missing = STOCK - self.admin("PUT", product, {"price": 10}).json["stock"]
+            self.admin(
+                "POST", f"{product}/stock", {"change": missing, "reason": "a new run"}
+            )  # 0 is refused, and right
         self.buy(PRODUCT_IDS[0], "succeeds")
 
     def ask(self, who, *request):

@@ -10,7 +10,7 @@ from shopkit.database import Created, fetch_or_404, new_database, reads_only
 from shopkit.errors import Conflict, PaymentRequired
 from shopkit.http_client import ServiceClient
 from shopkit.paging import Page, page_of
-from shopkit.schemas import AmountIn, Id, Input, Output
+from shopkit.schemas import AmountIn, Id, Input, Output, Query
 from shopkit.service import Answer, create_service
 from shopkit.settings import Settings
 
@@ -36,6 +36,12 @@ class NoteOut(Output):
     text: str
 
 
+class NumberQuery(Query):
+    first: int = 0
+    all: list[int] = []
+    more: tuple[int, ...] | None = None
+
+
 class NotePath(Output):
     note_id: int
 
@@ -56,6 +62,12 @@ def notes_api(partner: ServiceClient) -> APIBlueprint:
     def index(query: Page) -> Answer:
         """List all notes."""
         return page_of(sa.select(Note).order_by(Note.id), query, NoteOut)
+
+    @notes.get("/numbers", responses={200: NoteOut})
+    @public
+    def numbers(query: NumberQuery) -> Answer:
+        """Show what was asked for."""
+        return NoteOut(id=1, text=f"{query.first} {query.all} {query.more}")
 
     @notes.get("/notes/<int:note_id>", responses={200: NoteOut})
     def show(path: NotePath) -> Answer:

@@ -1,11 +1,14 @@
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shopkit.schemas import Amount, AmountIn, Input, Output, minor_units
+from shopkit.errors import Invalid
+from shopkit.schemas import MAX_ID, Amount, AmountIn, Edit, Id, Input, Output, PublicUrl, Timestamp, minor_units
 
 
 class Price(Output):
@@ -35,3 +38,123 @@ def test_a_number_is_read_as_minor_units(shown, minor):
 def test_what_is_no_amount_is_refused(shown):
     with pytest.raises(ValueError, match="price"):
         NewPrice(price=shown)
+
+
+class Ref(Input):
+    id: Id
+
+
+@pytest.mark.parametrize("sent", [7, "7", "007"])
+def test_an_id_is_a_number_or_its_digits(sent):
+    assert Ref.model_validate({"id": sent}).id == 7
+
+
+@given(st.integers(1, MAX_ID))
+def test_every_id_may_come_as_digits(number):
+    assert Ref(id=str(number)).id == number
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "7.0",
+        " 7",
+        "7 ",
+        "+7",
+        "-7",
+        "0",
+        "\u0667",
+        "\uff17",
+        "7_0",
+        "1e3",
+        "0x7",
+        "seven",
+        str(MAX_ID + 1),
+        "1" * 5000,
+    ],
+)
+def test_what_only_looks_like_an_id_is_refused(sent):
+    with pytest.raises(ValueError, match="id"):
+        Ref.model_validate({"id": sent})
+
+
+@pytest.mark.parametrize("sent", [0, -1, 7.0, 7.5, True, None, [7], {"id": 7}, MAX_ID + 1, 10**30])
+def test_what_is_no_id_is_refused(sent):
+    with pytest.raises(ValueError, match="id"):
+        Ref.model_validate({"id": sent})
+
+
+class Part(Output):
+    picture: PublicUrl
+    weight: Amount
+
+
+class Thing(Output):
+    id: int
+    name: str
+    made_at: Timestamp
+    seen: bool
+    note: str | None
+    parts: list[Part]
+
+
+class ThingEdit(Edit):
+    shown = Thing
+
+    name: str = ""
+
+
+THING = Thing(
+    id=7,
+    name="Lamp",
+    made_at=datetime(2024, 5, 1, 12, tzinfo=UTC),
+    seen=False,
+    note=None,
+    parts=[Part(picture="/images/a.svg", weight=1250)],
+)
+SHOWN = json.loads(THING.model_dump_json())
+
+
+def test_what_was_shown_can_be_sent_back_with_what_is_changed():
+    edit = ThingEdit.model_validate({**SHOWN, "name": "Torch"})
+
+    edit.refuse_changes_of(THING)
+
+    assert edit.model_dump(exclude_unset=True) == {"name": "Torch"}
+
+
+@pytest.mark.parametrize("sent", [{}, {"id": "7"}, {"parts": [{"picture": "/images/a.svg", "weight": 12.50}]}])
+def test_it_need_not_be_all_and_numbers_may_be_text(sent):
+    ThingEdit.model_validate(sent).refuse_changes_of(THING)
+
+
+def test_addresses_that_were_shown_can_be_sent_back_absolute_or_not():
+    for parts in ([{"picture": "https://shop.example/images/a.svg", "weight": 12.5}], SHOWN["parts"]):
+        with Flask(__name__).test_request_context(headers={"X-Public-Url": "https://shop.example"}):
+            ThingEdit.model_validate({"parts": parts}).refuse_changes_of(THING)
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [
+        *[("id", each) for each in (8, "8", None, [7], "seven")],
+        *[("seen", each) for each in (True, None, "false")],
+        *[("note", each) for each in ("", "None", 0)],
+        *[("made_at", each) for each in ("2024-05-01T12:00:01Z", None, 7)],
+        *[("parts", each) for each in ([], None, {}, SHOWN["parts"] * 2, [{"picture": "/images/a.svg"}])],
+        ("parts", [{"picture": "https://elsewhere.example/images/a.svg", "weight": 12.5}]),
+    ],
+)
+def test_what_only_get_shows_cannot_be_changed(field, sent):
+    edit = ThingEdit.model_validate({**SHOWN, field: sent})
+
+    with pytest.raises(Invalid) as refused:
+        edit.refuse_changes_of(THING)
+
+    assert refused.value.extra["errors"] == [{"field": field, "message": "cannot be changed"}]
+
+
+def test_what_get_does_not_show_is_unknown():
+    with pytest.raises(ValueError, match="colour"):
+        ThingEdit.model_validate({**SHOWN, "colour": "red"})

@@ -40,7 +40,7 @@ def test_a_body_is_a_json_object_or_refused_with_the_reason(client, alice, body,
         ({"worth": -1}, "worth"),
         ({"product_id": 0}, "product_id"),
         ({"product_id": True}, "product_id"),
-        ({"product_id": "1"}, "product_id"),
+        ({"product_id": "1.0"}, "product_id"),
         ({"product_id": MAX_ID + 1}, "product_id"),
         ({"unknown": 1}, "unknown"),
     ],
@@ -97,3 +97,28 @@ def test_a_host_that_somebody_made_up_is_in_no_answer(client, path):
 
     assert answer.status_code in (200, 404)
     assert "evil" not in f"{answer.headers}{answer.text}"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/notes?page=1&page=2", ["page"]),
+        ("/notes?page=1&page=1", ["page"]),
+        ("/notes?page=1&page=1&per_page=1&per_page=2", ["page", "per_page"]),
+        ("/numbers?all=1&all=2&first=1&first=2", ["first"]),
+        ("/fail/bug?anything=1&anything=2", ["anything"]),
+    ],
+)
+def test_a_query_parameter_that_is_given_twice_is_refused(client, path, fields):
+    refused = client.get(path)
+
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json["errors"]] == fields
+
+
+def test_of_a_list_every_value_counts(client):
+    assert client.get("/numbers?all=1&first=3&all=2&more=4&more=5").json["text"] == "3 [1, 2] (4, 5)"
+
+
+def test_a_path_that_does_not_exist_stays_a_404_whatever_its_query(client):
+    assert client.get("/nothing?a=1&a=2").status_code == 404

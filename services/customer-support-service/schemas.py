@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, RootModel
+from pydantic import AfterValidator, BeforeValidator, Field, RootModel
 
 from shopkit.paging import Page
 from shopkit.schemas import Amount, Id, Input, Output, Timestamp
@@ -48,7 +48,7 @@ class TicketPath(Output):
 
 
 class TicketQuery(Page):
-    status: Status | None = None
+    status: Annotated[Status, BeforeValidator(str.lower)] | None = None
 
 
 class MessageOut(Output):

@@ -1,8 +1,9 @@
 import sqlalchemy as sa
-from flask import send_from_directory
+from flask import Response, current_app, request, send_from_directory
 from flask_openapi3 import APIBlueprint, Tag
 
 from announcements import announce_price
+from copies import demand_a_copy, etag_of, refuse_stale
 from models import Product, db, locked_product
 from schemas import (
     Categories,
@@ -11,6 +12,7 @@ from schemas import (
     NewProduct,
     PicturePath,
     ProductChange,
+    ProductHeaders,
     ProductOut,
     ProductPath,
     ProductQuery,
@@ -50,8 +52,10 @@ def list_products(query: ProductQuery) -> Answer:
 @products.get("/products/<int:product_id>", responses={200: ProductOut})
 @public
 def show_product(path: ProductPath) -> Answer:
-    """Show a product."""
-    return ProductOut.model_validate(fetch_or_404(Product, path.product_id, archived_at=None))
+    """Show a product; its `ETag` names this copy of it."""
+    response = _shown(fetch_or_404(Product, path.product_id, archived_at=None))
+    response.make_conditional(request)
+    return response
 
 
 @products.get("/search", responses={200: Products})
@@ -94,17 +98,24 @@ def add_product(body: NewProduct) -> Answer:
 
 
 @products.put("/products/<int:product_id>", responses={200: ProductOut})
+@products.patch("/products/<int:product_id>", responses={200: ProductOut})
 @only(ADMIN)
-def change_product(path: ProductPath, body: ProductChange) -> Answer:
-    """Change a product; what is not sent stays, and `stock` is what can be bought."""
+def change_product(path: ProductPath, header: ProductHeaders, body: ProductChange) -> Answer:
+    """Change a product; what is not sent stays, and `stock` is what can be bought.
+
+    With `If-Match` only the copy that it names is changed, otherwise it is a 412. Another `stock` needs it.
+    """
     product = locked_product(path.product_id)
-    previous_price = product.price
+    before = ProductOut.model_validate(product)
+    refuse_stale(before, header.if_match)
+    body.refuse_changes_of(before)
     product.change(**body.model_dump(exclude_unset=True, exclude={"stock"}))
-    announce_price(product, previous_price)
-    if "stock" in body.model_fields_set:
+    announce_price(product, before.price)
+    if "stock" in body.model_fields_set and body.stock != before.stock:
+        demand_a_copy(header.if_match)
         set_stock(product, body.stock, current_user())
     db.session.commit()
-    return ProductOut.model_validate(product)
+    return _shown(product)
 
 
 @products.delete("/products/<int:product_id>", responses={204: None})
@@ -123,3 +134,10 @@ def show_picture(path: PicturePath) -> Answer:
     picture = send_from_directory(PICTURES, path.file, mimetype="image/svg+xml", max_age=DAY)
     picture.headers.update(PICTURE_HEADERS)
     return picture
+
+
+def _shown(product: Product) -> Response:
+    shown = ProductOut.model_validate(product)
+    response = current_app.make_response(shown)  # type: ignore[arg-type]
+    response.set_etag(etag_of(shown))
+    return response

@@ -18,14 +18,14 @@ from pydantic import (
 
 from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH, REASON_LENGTH
 from shopkit.paging import Page
-from shopkit.schemas import Amount, AmountIn, Id, Input, Output, OwnUrl, PublicUrl, QueryId, Timestamp
+from shopkit.schemas import Amount, AmountIn, Edit, Id, Input, Output, OwnUrl, PublicUrl, QueryId, Timestamp
 
 NO_PICTURE = "/images/parcel.svg"
 MOST_IN_STOCK = 1_000_000
 
 
-def _numbers(text: object) -> object:
-    return text.split(",") if isinstance(text, str) else text
+def _numbers(texts: object) -> object:
+    return [number for text in texts for number in text.split(",")] if isinstance(texts, list) else texts
 
 
 def _not_nothing(change: int) -> int:
@@ -43,9 +43,8 @@ Stock = Annotated[int, Field(strict=True, ge=0, le=MOST_IN_STOCK)]
 StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_nothing)]
 Ids = Annotated[
     tuple[QueryId, ...],
-    Field(max_length=100),
+    Field(max_length=100, description="`ids=3&ids=5`, or with commas."),
     BeforeValidator(_numbers),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(,\d+)*$"}),
 ]
 Words = Annotated[str, Field(max_length=100)]
 AnyCategory = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\x00]*$")]
@@ -59,6 +58,10 @@ Rating = Annotated[
 
 class ProductPath(BaseModel):
     product_id: int
+
+
+class ProductHeaders(BaseModel):
+    if_match: str | None = Field(None, alias="If-Match", description="The `ETag` of the copy that was looked at.")
 
 
 class CategoryPath(BaseModel):
@@ -102,18 +105,6 @@ class NewProduct(Input):
     image_url: ImageUrl = NO_PICTURE
 
 
-class ProductChange(Input):
-    """What is not sent stays as it is; so the defaults here only say that a field may be left out, and never count."""
-
-    name: Name = Field(default_factory=str)
-    description: Description = Field(default_factory=str)
-    price: AmountIn = Field(default_factory=int)
-    old_price: AmountIn | None = None
-    category: Category = Field(default_factory=str)
-    stock: Stock = Field(default_factory=int)
-    image_url: ImageUrl = Field(default_factory=str)
-
-
 class ProductOut(Output):
     id: int
     name: str
@@ -132,6 +123,20 @@ class KnownProduct(ProductOut):
     """A product as other services may still have to speak of it."""
 
     is_sold: bool
+
+
+class ProductChange(Edit):
+    """The defaults here only say that a field may be left out, and never count."""
+
+    shown = ProductOut
+
+    name: Name = Field(default_factory=str)
+    description: Description = Field(default_factory=str)
+    price: AmountIn = Field(default_factory=int)
+    old_price: AmountIn | None = None
+    category: Category = Field(default_factory=str)
+    stock: Stock = Field(default_factory=int)
+    image_url: ImageUrl = Field(default_factory=str)
 
 
 class CategoryOut(Output):

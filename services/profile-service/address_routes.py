@@ -35,10 +35,12 @@ def show(path: AddressPath) -> Answer:
 
 
 @addresses.put("/addresses/<int:address_id>", responses={200: AddressOut})
+@addresses.patch("/addresses/<int:address_id>", responses={200: AddressOut})
 def change(path: AddressPath, body: AddressChange) -> Answer:
     """Change an address; what is not sent stays as it is."""
     hold_list(Address, current_user().id)
     address = _own_address(path)
+    body.refuse_changes_of(AddressOut.model_validate(address))
     if body.is_default:
         make_default(address)
     for name, value in body.model_dump(exclude_unset=True, exclude={"is_default"}).items():

@@ -12,32 +12,34 @@ profiles = APIBlueprint("profiles", __name__, abp_tags=[Tag(name="profile")])
 @profiles.get("/profile", responses={200: ProfileOut})
 def show() -> Answer:
     """Show one's profile; it is empty until something is written into it."""
-    profile = db.session.get(Profile, current_user().id)
-    return _shown(ProfileFields.model_validate(profile) if profile else ProfileFields())
+    return _shown(db.session.get(Profile, current_user().id))
 
 
 @profiles.put("/profile", responses={200: ProfileOut})
+@profiles.patch("/profile", responses={200: ProfileOut})
 def change(body: ProfileChange) -> Answer:
     """Change one's profile; what is not sent stays as it is."""
     try:
-        return _shown(_changed(body))
+        return _changed(body)
     except IntegrityError:  # it was the first change, and another first one came in between
         db.session.rollback()
-        return _shown(_changed(body))
+        return _changed(body)
 
 
-def _changed(body: ProfileChange) -> ProfileFields:
+def _changed(body: ProfileChange) -> ProfileOut:
     user_id = current_user().id
-    profile = db.session.get(Profile, user_id) or Profile(user_id=user_id)
+    profile = db.session.get(Profile, user_id)
+    body.refuse_changes_of(_shown(profile))
+    profile = profile or Profile(user_id=user_id)
     for name, value in body.model_dump(exclude_unset=True).items():
         setattr(profile, name, value)
     db.session.add(profile)
     db.session.flush()
-    changed = ProfileFields.model_validate(profile)
+    changed = _shown(profile)
     db.session.commit()
     return changed
 
 
-def _shown(fields: ProfileFields) -> ProfileOut:
-    me = current_user()
+def _shown(profile: Profile | None) -> ProfileOut:
+    me, fields = current_user(), ProfileFields.model_validate(profile) if profile else ProfileFields()
     return ProfileOut(user_id=me.id, username=me.username, email=me.email, **fields.model_dump())

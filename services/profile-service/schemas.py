@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     ConfigDict,
     Field,
     RootModel,
@@ -17,7 +18,7 @@ from pydantic import (
 
 import cards
 from shopkit.database import now
-from shopkit.schemas import Input, Output, Query, QueryId, Timestamp
+from shopkit.schemas import Edit, Input, Output, Query, QueryId, Timestamp
 
 PHONE = r"([ +\-.()/]*[0-9]){5}[0-9 +\-.()/]*"
 
@@ -32,6 +33,25 @@ def _country(text: str) -> str:
     if len(text) == 1:
         raise ValueError("must have 2 to 60 characters")
     return text
+
+
+def _month(sent: object) -> object:
+    """As cards have it: `05`."""
+    if isinstance(sent, str):
+        if not re.fullmatch("[0-9]{1,2}", sent):
+            raise ValueError("must be a month from 1 to 12")
+        return int(sent)
+    return sent
+
+
+def _year(sent: object) -> object:
+    """As cards have it: `30`."""
+    if isinstance(sent, str):
+        if not re.fullmatch("[0-9]{2}|[0-9]{4}", sent):
+            raise ValueError("must be a year, such as 2030 or 30")
+        sent = int(sent)
+    is_short = type(sent) is int and 0 <= sent <= 99
+    return 2000 + sent if is_short else sent  # type: ignore[operator]
 
 
 def _card_number(secret: SecretStr) -> SecretStr:
@@ -85,6 +105,16 @@ GivenCity = Annotated[Name, _NOT_EMPTY]
 GivenPostalCode = Annotated[str, _NOT_EMPTY, _POSTAL_CODE]
 GivenCountry = Annotated[str, Field(min_length=2, max_length=60)]
 
+Month = Annotated[
+    int,
+    BeforeValidator(_month),
+    Field(ge=1, le=12, strict=True, description="A number, or its one or two digits as text: `5`, `05`."),
+]
+Year = Annotated[
+    int,
+    BeforeValidator(_year),
+    Field(ge=2000, le=2099, strict=True, description="All of it or its last two digits, as a number or as text."),
+]
 CardNumber = Annotated[
     SecretStr,
     AfterValidator(_card_number),
@@ -95,71 +125,6 @@ SecurityCode = Annotated[
     AfterValidator(_security_code),
     WithJsonSchema({"type": "string", "writeOnly": True, "pattern": "^[0-9]{3,4}$"}),
 ]
-
-
-class Change(Input):
-    """What is not sent stays as it is."""
-
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
-
-    phone: Phone = ""
-    address_line2: Annotated[str, Field(max_length=200)] = ""
-    state: Name = ""
-
-
-class ProfileChange(Change):
-    first_name: Name = ""
-    last_name: Name = ""
-    address_line1: Line1 = ""
-    city: Name = ""
-    postal_code: PostalCode = ""
-    country: Country = ""
-
-
-class AddressChange(Change):
-    label: Annotated[str, Field(max_length=50)] = ""
-    recipient: Recipient = ""
-    address_line1: GivenLine1 = ""
-    city: GivenCity = ""
-    postal_code: GivenPostalCode = ""
-    country: GivenCountry = ""
-    is_default: bool = Field(default=False, description="The default stays the default until another one is made it.")
-
-
-class NewAddress(AddressChange):
-    recipient: Recipient
-    address_line1: GivenLine1
-    city: GivenCity
-    postal_code: GivenPostalCode
-    country: GivenCountry
-
-
-class Card(Input):
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    exp_month: Annotated[int, Field(strict=True, ge=1, le=12)]
-    exp_year: Annotated[int, Field(strict=True, ge=2000, le=2099)]
-    cardholder_name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_card_number)]
-    is_default: bool = False
-
-    @field_validator("exp_year")
-    @classmethod
-    def has_not_expired(cls, year: int, info: ValidationInfo) -> int:
-        today = now()
-        if (year, info.data.get("exp_month", today.month)) < (today.year, today.month):
-            raise ValueError("the card has expired")
-        return year
-
-
-class NewCard(Card):
-    card_number: CardNumber
-    cvc: SecurityCode
-
-
-class NewProviderCard(Card):
-    provider_token: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_no_card_number)]
-    brand: Annotated[str, Field(min_length=1, max_length=20)]
-    last_four: Annotated[str, Field(pattern="^[0-9]{4}$")]
 
 
 class ProfileFields(Output):
@@ -192,6 +157,75 @@ class AddressOut(Output):
     postal_code: str
     country: str
     is_default: bool
+
+
+class Contact(Input):
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    phone: Phone = ""
+    address_line2: Annotated[str, Field(max_length=200)] = ""
+    state: Name = ""
+
+
+class ProfileChange(Contact, Edit):
+    shown = ProfileOut
+
+    first_name: Name = ""
+    last_name: Name = ""
+    address_line1: Line1 = ""
+    city: Name = ""
+    postal_code: PostalCode = ""
+    country: Country = ""
+
+
+class AddressFields(Contact):
+    label: Annotated[str, Field(max_length=50)] = ""
+    recipient: Recipient = ""
+    address_line1: GivenLine1 = ""
+    city: GivenCity = ""
+    postal_code: GivenPostalCode = ""
+    country: GivenCountry = ""
+    is_default: bool = Field(default=False, description="The default stays the default until another one is made it.")
+
+
+class AddressChange(AddressFields, Edit):
+    shown = AddressOut
+
+
+class NewAddress(AddressFields):
+    recipient: Recipient
+    address_line1: GivenLine1
+    city: GivenCity
+    postal_code: GivenPostalCode
+    country: GivenCountry
+
+
+class Card(Input):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    exp_month: Month
+    exp_year: Year
+    cardholder_name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_card_number)]
+    is_default: bool = False
+
+    @field_validator("exp_year")
+    @classmethod
+    def has_not_expired(cls, year: int, info: ValidationInfo) -> int:
+        today = now()
+        if (year, info.data.get("exp_month", today.month)) < (today.year, today.month):
+            raise ValueError("the card has expired")
+        return year
+
+
+class NewCard(Card):
+    card_number: CardNumber
+    cvc: SecurityCode
+
+
+class NewProviderCard(Card):
+    provider_token: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_no_card_number)]
+    brand: Annotated[str, Field(min_length=1, max_length=20)]
+    last_four: Annotated[str, Field(pattern="^[0-9]{4}$")]
 
 
 class PaymentMethodOut(Output):

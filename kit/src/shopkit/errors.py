@@ -1,18 +1,20 @@
 """What can go wrong, and the one place that turns it into an answer.
 
 ShopError
- ├─ BadRequest        400  the body or the query cannot be read
- ├─ NotSignedIn       401  no token, or one that does not hold
- ├─ PaymentRequired   402  the payment was declined
- ├─ NotAllowed        403  signed in, but this is for others
- ├─ NotFound          404  absent, or not yours
- ├─ Conflict          409  not possible in the present state
- ├─ Invalid           422  fields that do not validate
- ├─ TooManyRequests   429  more than a rate limit allows
- ├─ UpstreamFailed    502  another service failed or is away
- │   └─ UpstreamRefused    it finds what we sent invalid: to repeat it is no use
- ├─ Unavailable       503  this service cannot work at the moment
- └─ UpstreamTimeout   504  another service is too slow
+ ├─ BadRequest           400  the body or the query cannot be read
+ ├─ NotSignedIn          401  no token, or one that does not hold
+ ├─ PaymentRequired      402  the payment was declined
+ ├─ NotAllowed           403  signed in, but this is for others
+ ├─ NotFound             404  absent, or not yours
+ ├─ Conflict             409  not possible in the present state
+ ├─ PreconditionFailed   412  the copy that was edited is stale
+ ├─ Invalid              422  fields that do not validate
+ ├─ PreconditionRequired 428  it has to be said which copy was edited
+ ├─ TooManyRequests      429  more than a rate limit allows
+ ├─ UpstreamFailed       502  another service failed or is away
+ │   └─ UpstreamRefused       it finds what we sent invalid: to repeat it is no use
+ ├─ Unavailable          503  this service cannot work at the moment
+ └─ UpstreamTimeout      504  another service is too slow
 
 Every error is answered as `application/problem+json` (RFC 9457), Werkzeug's own (404, 405, 413, 415, 500) included.
 """
@@ -79,13 +81,27 @@ class Conflict(ShopError):
     code = "conflict"
 
 
+class PreconditionFailed(ShopError):
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
+
+
 class Invalid(ShopError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "invalid"
 
     @classmethod
     def field(cls, name: str, message: str) -> "Invalid":
-        return cls(f"{name}: {message}", errors=[{"field": name, "message": message}])
+        return cls.fields([{"field": name, "message": message}])
+
+    @classmethod
+    def fields(cls, found: list[dict[str, str]]) -> "Invalid":
+        return cls("; ".join(f"{each['field']}: {each['message']}" for each in found), errors=found)
+
+
+class PreconditionRequired(ShopError):
+    status = HTTPStatus.PRECONDITION_REQUIRED
+    code = "precondition_required"
 
 
 class TooManyRequests(ShopError):
@@ -178,8 +194,7 @@ def invalid_fields(error: ValidationError) -> NoReturn:
         {"field": ".".join(map(str, each["loc"])) or "body", "message": each["msg"].removeprefix("Value error, ")}
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    sentence = "; ".join(f"{each['field']}: {each['message']}" for each in found)
-    raise Invalid(sentence, errors=found) from error
+    raise Invalid.fields(found) from error
 
 
 def _answer(error: ShopError) -> Response:

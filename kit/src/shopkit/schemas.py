@@ -4,13 +4,26 @@ Money is kept and calculated in integer minor units (cents) and shown as a JSON 
 Time is UTC, shown as RFC 3339 with `Z`. Ids are positive and fit 32 bits.
 """
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PrivateAttr,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 
+from shopkit.errors import Invalid
 from shopkit.public_url import absolute, relative
 
 MAX_ID = 2**31 - 1
@@ -44,6 +57,11 @@ def minor_units(shown: object) -> int:
     return whole
 
 
+def _number_in_digits(sent: object) -> object:
+    return int(sent) if isinstance(sent, str) and _DIGITS.fullmatch(sent) else sent
+
+
+_DIGITS = re.compile("[0-9]{1,10}")
 _AMOUNT_SCHEMA = WithJsonSchema({"type": "number", "multipleOf": 0.01, "minimum": 0})
 
 Amount = Annotated[int, PlainSerializer(amount, when_used="always"), _AMOUNT_SCHEMA]
@@ -52,8 +70,8 @@ Amount = Annotated[int, PlainSerializer(amount, when_used="always"), _AMOUNT_SCH
 AmountIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_AMOUNT), _AMOUNT_SCHEMA]
 """An amount of money coming in: a number with at most two decimals in JSON, minor units here."""
 
-Id = Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
-"""An id in a body: a number, not a text that looks like one."""
+Id = Annotated[int, BeforeValidator(_number_in_digits), Field(strict=True, ge=1, le=MAX_ID)]
+"""An id in a body: a number, or its digits as text."""
 
 QueryId = Annotated[int, Field(ge=1, le=MAX_ID)]
 """An id in a query, where everything is text."""
@@ -73,6 +91,46 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, populate_by_name=True)
 
 
+class Edit(Input):
+    """What `PUT` and `PATCH` take of a resource: what is not sent stays as it is.
+
+    What only `GET` shows may be sent back with the rest. Ask `refuse_changes_of` before changing anything.
+
+    :cvar shown: the resource as `GET` gives it.
+    """
+
+    shown: ClassVar[type[BaseModel]]
+    _sent_back: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _put_aside(cls, sent: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(sent, dict):
+            return validate(sent)
+        read_only = {*cls.shown.model_fields, *cls.shown.model_computed_fields} - cls.model_fields.keys()
+        edit = validate({name: value for name, value in sent.items() if name not in read_only})
+        edit._sent_back = {name: value for name, value in sent.items() if name in read_only}
+        return edit
+
+    def refuse_changes_of(self, shown: BaseModel) -> None:
+        """:raise Invalid: what was sent back is not what `GET` shows now."""
+        now = shown.model_dump(mode="json")
+        changed = [name for name, value in self._sent_back.items() if not _is_same(value, now[name])]
+        if changed:
+            raise Invalid.fields([{"field": name, "message": "cannot be changed"} for name in changed])
+
+
+def _is_same(sent: object, shown: object) -> bool:
+    """Whether it means the same; our own addresses may be absolute or not, numbers may be text."""
+    if isinstance(sent, dict) and isinstance(shown, dict):
+        return sent.keys() == shown.keys() and all(_is_same(sent[name], shown[name]) for name in shown)
+    if isinstance(sent, list) and isinstance(shown, list):
+        return len(sent) == len(shown) and all(map(_is_same, sent, shown))
+    if isinstance(sent, str) and isinstance(shown, str):
+        return relative(sent) == relative(shown)
+    return sent == shown or (type(shown) is int and sent == str(shown))
+
+
 class Output(BaseModel):
     """An answer, built from a row or from keywords."""
 
@@ -80,7 +138,7 @@ class Output(BaseModel):
 
 
 class Query(Input):
-    """The query of a URL."""
+    """The query of a URL. A parameter counts once, unless its field is a `list` or `tuple`."""
 
     @classmethod
     @cache

@@ -1,12 +1,13 @@
 """A Flask service with all that every service of the shop has: one call, a list of `init_app` calls."""
 
+import inspect
 import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import orjson
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, current_app, request
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
 from flask_sqlalchemy import SQLAlchemy
 from pydantic import BaseModel
@@ -62,6 +63,7 @@ def create_service(
     metrics.init_app(app)
     errors.init_app(app)
     app.before_request(_refuse_nul)
+    app.before_request(_refuse_repeated)
     checks = {each.name: each.ping for each in needs}
     if db is not None:
         database.init_app(app, db, settings.database_uri)
@@ -181,6 +183,23 @@ def _has_nul(value: object) -> bool:
 def _refuse_nul() -> None:
     if "%00" in request.query_string.decode("latin-1"):
         raise BadRequest("The query contains a NUL character.")
+
+
+def _refuse_repeated() -> None:
+    """Of a parameter that is given twice one would be dropped, unless it is a list."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated and request.endpoint:
+        found = [{"field": name, "message": "is given more than once"} for name in repeated if not _is_list(name)]
+        if found:
+            raise Invalid.fields(found)
+
+
+def _is_list(parameter: str) -> bool:
+    """Whether the route says so in the API document, which is also what flask-openapi3 looks at."""
+    view = inspect.unwrap(current_app.view_functions[str(request.endpoint)])
+    query = getattr(view.__annotations__.get("query"), "model_json_schema", dict)()
+    field = query.get("properties", {}).get(parameter, {})
+    return "array" in {each.get("type") for each in (field, *field.get("anyOf", ()))}
 
 
 def _openapi_path(rule: str) -> str:

@@ -104,7 +104,9 @@ def test_tickets_come_in_pages(client, alice):
     assert 'rel="prev"' in second.headers["Link"]
 
 
-@pytest.mark.parametrize(("status", "names"), [("open", ["alice"]), ("closed", ["bob"])])
+@pytest.mark.parametrize(
+    ("status", "names"), [("open", ["alice"]), ("closed", ["bob"]), ("CLOSED", ["bob"]), ("Open", ["alice"])]
+)
 def test_tickets_can_be_asked_for_by_status(seeded, client, support, status, names):
     listed = client.get(f"/tickets?status={status}", headers=support)
 

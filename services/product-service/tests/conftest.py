@@ -23,6 +23,18 @@ def add(client, admin):
 
 
 @pytest.fixture
+def set_stock(client, admin):
+    """Let so many of a product be there to buy, having looked at it: `set_stock(1, 10)`."""
+
+    def set_stock(product_id, stock, *, by=client):
+        path = f"/products/{product_id}"
+        headers = {**admin, "If-Match": by.get(path).headers["ETag"]}
+        return by.put(path, headers=headers, json={"stock": stock})
+
+    return set_stock
+
+
+@pytest.fixture
 def at_once(app):
     """Do the same thing in several threads at once, each with a client and a number of its own."""
 

@@ -104,13 +104,13 @@ class TestStock:
 
         assert told("product.stock_changed") == [{"product_id": lamp, "stock": 2}]
 
-    def test_every_way_to_change_it_is_told(self, lamp, client, admin, reserve, move, announce, told):
+    def test_every_way_to_change_it_is_told(self, lamp, set_stock, reserve, move, announce, told):
         reservation_id = uuid4()
         for change in (
             lambda: reserve(reservation_id, **{f"p{lamp}": 2}),
             lambda: move(reservation_id, "commit"),  # sold is as little to buy as held
             lambda: move(reservation_id, "restock"),
-            lambda: client.put(f"/products/{lamp}", headers=admin, json={"stock": 0}),
+            lambda: set_stock(lamp, 0),
         ):
             change()
             announce()

@@ -37,6 +37,8 @@ def _ids(client, path):
         ("min_rating=0", [1, 4]),
         ("min_rating=4.6", []),
         ("ids=4,2,99", [2, 4]),
+        ("ids=4&ids=2&ids=99", [2, 4]),
+        ("ids=4,1&ids=2", [1, 2, 4]),
         ("q=oak", [4]),
         ("q=", [1, 2, 3, 4]),
         ("category=home&max_price=300&q=desk", [4]),

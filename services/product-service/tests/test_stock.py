@@ -297,10 +297,10 @@ class TestReleasingWhatNeverArrived:
 
 
 class TestCounting:
-    def test_the_administrator_sets_what_can_be_bought_whatever_is_reserved(self, client, admin, reserve, on_shelf):
+    def test_the_administrator_sets_what_can_be_bought_whatever_is_reserved(self, reserve, set_stock, on_shelf):
         reserve(p1=2)
 
-        response = client.put("/products/1", headers=admin, json={"stock": 10})
+        response = set_stock(1, 10)
 
         assert response.json["stock"] == 10
         assert on_shelf(1) == (12, 2)
@@ -392,16 +392,16 @@ class TestExpiry:
 
 
 class TestRaces:
-    def test_of_two_buyers_of_the_last_one_exactly_one_wins(self, client, admin, reserve, at_once, on_shelf):
-        client.put("/products/1", headers=admin, json={"stock": 1})
+    def test_of_two_buyers_of_the_last_one_exactly_one_wins(self, set_stock, reserve, at_once, on_shelf):
+        set_stock(1, 1)
 
         answers = at_once(2, lambda client, _: reserve(by=client, p1=1))
 
         assert sorted(each.status_code for each in answers) == [201, 409]
         assert on_shelf(1) == (1, 1)
 
-    def test_eight_who_race_for_twenty_sell_twenty(self, client, admin, reserve, move, at_once, on_shelf):
-        client.put("/products/1", headers=admin, json={"stock": 20})
+    def test_eight_who_race_for_twenty_sell_twenty(self, set_stock, reserve, move, at_once, on_shelf):
+        set_stock(1, 20)
 
         def buy_until_it_is_gone(client, _):
             bought = 0

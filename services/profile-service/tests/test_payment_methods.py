@@ -85,6 +85,14 @@ def test_no_two_cards_have_the_same_token(add, token_of):
     assert token_of(add()) != token_of(add())
 
 
+@pytest.mark.parametrize("month", [5, "5", "05"])
+@pytest.mark.parametrize("year", [2035, "2035", 35, "35"])
+def test_the_expiry_is_taken_as_cards_have_it(client, alice, month, year):
+    added = client.post("/payment-methods", json={**VISA, "exp_month": month, "exp_year": year}, headers=alice)
+
+    assert (added.status_code, added.json["exp_month"], added.json["exp_year"]) == (201, 5, 2035)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -97,7 +105,22 @@ def test_no_two_cards_have_the_same_token(add, token_of):
         ("exp_month", 0),
         ("exp_month", 13),
         ("exp_year", 1999),
-        ("exp_year", 35),
+        ("exp_month", "13"),
+        ("exp_month", "005"),
+        ("exp_month", " 5"),
+        ("exp_month", "May"),
+        ("exp_month", "\u0665"),
+        ("exp_month", 5.0),
+        ("exp_month", None),
+        ("exp_year", 100),
+        ("exp_year", -30),
+        ("exp_year", 20),
+        ("exp_year", "20"),
+        ("exp_year", "5"),
+        ("exp_year", "030"),
+        ("exp_year", "2O30"),
+        ("exp_year", "2" * 5000),
+        ("exp_year", True),
         ("exp_year", 2020),
         ("cvc", "12"),
         ("cvc", "12345"),
