@@ -16,9 +16,15 @@ revision, down_revision, branch_labels, depends_on = "0001", None, None, None
 def upgrade():
     op.create_table("shelves", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("name", sa.String(9)))
     shelf = sa.ForeignKey("shelves.id", name="fk", ondelete="CASCADE")
+    twice = sa.Column("twice", sa.Integer(), sa.Computed("2 * shelf_id", persisted=True))
     op.create_table(
-        "notes", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("shelf_id", sa.Integer(), shelf)
+        "notes",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("shelf_id", sa.Integer(), shelf),
+        twice,
+        sa.PrimaryKeyConstraint("id", name="pk_notes"),
     )
+    op.create_index("ix_notes", "notes", ["shelf_id"], unique=True, sqlite_where=sa.text("twice > 0"))
 def downgrade():
     op.drop_table("notes")
     op.drop_table("shelves")
@@ -68,9 +74,30 @@ def filled(service):
     app = service()
     migrate.to_newest(app)
     with _db(app).engine.begin() as connection:
-        connection.execute(sa.text("INSERT INTO shelves VALUES (1, 'top')"))
-        connection.execute(sa.text("INSERT INTO notes VALUES (1, 1)"))
+        connection.execute(sa.text("INSERT INTO shelves (name) VALUES ('top')"))
+        connection.execute(sa.text("INSERT INTO notes (shelf_id) VALUES (1)"))
     return app
+
+
+IDS = """
+from alembic import op
+from shopkit.migrate import never_reuse_ids, reuse_ids
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+def upgrade():
+    never_reuse_ids("shelves", "notes")
+def downgrade():
+    reuse_ids("shelves", "notes")
+"""
+LATER = """
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "0003", "0002", None, None
+def upgrade():
+    if op.get_context().dialect.name == "sqlite":
+        with op.batch_alter_table("shelves", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
+            pass
+def downgrade():
+    upgrade()
+"""
 
 
 def _db(app):
@@ -93,7 +120,7 @@ def _state(app):
 
 def _foreign_keys_hold(app):
     with _db(app).engine.connect() as connection, pytest.raises(sa.exc.IntegrityError):
-        connection.execute(sa.text("INSERT INTO notes VALUES (2, 99)"))
+        connection.execute(sa.text("INSERT INTO notes (shelf_id) VALUES (99)"))
 
 
 def test_a_table_that_others_refer_to_is_rebuilt_without_losing_them(filled):
@@ -112,7 +139,7 @@ def test_a_table_that_others_refer_to_is_rebuilt_without_losing_them(filled):
     ("then", "error"),
     [
         ("raise ZeroDivisionError", ZeroDivisionError),
-        ("op.execute('INSERT INTO notes VALUES (2, 99)')", sa.exc.IntegrityError),
+        ("op.execute('INSERT INTO notes (shelf_id) VALUES (99)')", sa.exc.IntegrityError),
     ],
 )
 def test_a_migration_that_fails_or_breaks_a_reference_leaves_the_database_as_it_was(filled, then, error):
@@ -146,3 +173,60 @@ def test_a_database_uri_may_contain_percent_signs(service, tmp_path):
     migrate.to_newest(app)
 
     assert (tmp_path / "100%" / "%(here)s.db").exists()
+
+
+class TestIds:
+    """`never_reuse_ids`: what was deleted gives its id to nobody."""
+
+    @pytest.fixture
+    def app(self, filled):
+        self._revise(filled, "0002", IDS)
+        return filled
+
+    def _revise(self, app, number, revision):
+        (migrate._revisions(app) / f"{number}_next.py").write_text(revision)
+        migrate.to_newest(app)
+
+    def _add_and_remove(self, app):
+        with _db(app).engine.begin() as connection:
+            added = connection.scalar(sa.text("INSERT INTO shelves (name) VALUES ('new') RETURNING id"))
+            connection.execute(sa.text("DELETE FROM shelves WHERE name = 'new'"))
+        return added
+
+    def _schema(self, app):
+        with _db(app).engine.connect() as connection:
+            return connection.execute(sa.text("SELECT name, tbl_name, sql FROM sqlite_master ORDER BY name")).all()
+
+    def test_ids_go_on_and_rows_stay(self, app):
+        assert [self._add_and_remove(app) for _ in range(3)] == [2, 3, 4]
+        assert _state(app)[2] == [("top",)]
+        _foreign_keys_hold(app)
+
+    def test_ids_go_on_after_later_migrations_there_and_back(self, app):
+        self._add_and_remove(app)
+
+        self._revise(app, "0003", LATER)
+        assert self._add_and_remove(app) == 3
+
+        downgrade(revision="0001")
+        migrate.to_newest(app)
+        assert self._add_and_remove(app) == 4
+
+    def test_nothing_else_about_the_tables_changes(self, filled):
+        if _db(filled).engine.dialect.name != "sqlite":
+            pytest.skip("about SQLite")
+        before = self._schema(filled)
+        self._revise(filled, "0002", IDS)
+        once = [row for row in self._schema(filled) if row.name != "sqlite_sequence"]
+
+        assert [row.sql.count("(id AUTOINCREMENT)") for row in once if row.name in ("notes", "shelves")] == [1, 1]
+        assert [self._plain(row) for row in once] == [self._plain(row) for row in before]
+
+        downgrade(revision="0001")
+        back = [row for row in self._schema(filled) if row.name != "sqlite_sequence"]
+        assert [self._plain(row) for row in back] == [self._plain(row) for row in before]
+        assert "AUTOINCREMENT" not in str(back)
+
+    def _plain(self, row):
+        sql = (row.sql or "").replace(" AUTOINCREMENT", "").replace('"', "")
+        return row.name, row.tbl_name, sql

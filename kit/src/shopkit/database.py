@@ -69,14 +69,20 @@ def new_database(*, durable: bool = False) -> SQLAlchemy:
     """
 
     class Base(DeclarativeBase):
-        metadata = sa.MetaData(naming_convention=_CONSTRAINT_NAMES)
+        metadata = sa.MetaData(naming_convention=_CONSTRAINT_NAMES, info={"durable": durable})
 
     # A committed row stays as it was read: looking at it must not open another transaction behind our back.
     db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-    db.metadata.info["durable"] = durable
     event.listen(db.session, "after_commit", _call_back)
     event.listen(db.session, "after_rollback", _forget)
     return db
+
+
+@event.listens_for(sa.Table, "after_parent_attach")
+def _never_give_an_id_again(table: sa.Table, metadata: sa.MetaData) -> None:
+    """SQLite would give the id of the newest row, once it is deleted, to the next one; PostgreSQL never does."""
+    if "durable" in metadata.info and table.autoincrement_column is not None:
+        table.dialect_kwargs["sqlite_autoincrement"] = True
 
 
 def init_app(app: Flask, db: SQLAlchemy, uri: str) -> None:

@@ -5,12 +5,15 @@ One environment serves all, in `migrations/` beside this module; a service's own
 """
 
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import flask_migrate
+import sqlalchemy as sa
+from alembic import op
 from flask import Flask
 
 from shopkit.private_files import keep_private
@@ -33,6 +36,41 @@ def to_newest(app: Flask) -> None:
     """Bring the database of an app, whose context is open, to its newest revision."""
     init_app(app)
     flask_migrate.upgrade()
+
+
+def never_reuse_ids(*tables: str) -> None:
+    """For revisions: from now on no id of a deleted row is given again; PostgreSQL never did so."""
+    for table in tables:
+        _rebuild(table, r"PRIMARY KEY( \(\w+)?", r"\g<0> AUTOINCREMENT")
+
+
+def reuse_ids(*tables: str) -> None:
+    """For revisions: undo `never_reuse_ids`."""
+    for table in tables:
+        _rebuild(table, " AUTOINCREMENT", "")
+
+
+def _rebuild(table: str, old: str, new: str) -> None:
+    """Change the text that a table of SQLite was created with: Alembic's own way fails at generated columns."""
+    connection = op.get_bind()
+    if connection.dialect.name != "sqlite":
+        return
+    belonging = sa.text("SELECT type, sql FROM sqlite_master WHERE tbl_name = :table AND sql IS NOT NULL")
+    made = [tuple(row) for row in connection.execute(belonging, {"table": table})]
+    [ddl] = [sql for kind, sql in made if kind == "table"]
+    changed, places = re.subn(old, new, re.sub(rf'^CREATE TABLE "?{table}"?', f"CREATE TABLE {table}_rebuilt", ddl))
+    if places != 1:
+        raise ValueError(f"{table} has no primary key that can be changed so")
+    found = connection.exec_driver_sql(f"PRAGMA table_xinfo({table})")
+    columns = ", ".join(column.name for column in found if not column.hidden)  # generated ones are hidden
+    for statement in (
+        changed,
+        f"INSERT INTO {table}_rebuilt ({columns}) SELECT {columns} FROM {table}",  # noqa: S608
+        f"DROP TABLE {table}",
+        f"ALTER TABLE {table}_rebuilt RENAME TO {table}",
+        *(sql for kind, sql in made if kind != "table"),
+    ):
+        connection.exec_driver_sql(statement)
 
 
 def write_revision(app: Flask, message: str) -> None:

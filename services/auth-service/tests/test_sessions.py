@@ -281,3 +281,21 @@ def test_validating_does_not_wait_for_a_writer(seeded, client, signed_in):
         response = client.post("/validate", headers=_bearer(signed_in["access_token"]))
 
     assert response.status_code == 200
+
+
+def test_a_deleted_accounts_token_is_not_that_of_who_registers_next(app, client):
+    import models
+
+    def register(name):
+        new = {"username": name, "email": f"{name}@example.com", "password": "correct horse"}
+        return client.post("/register", json=new).json["id"]
+
+    deleted = register("carol")
+    session = client.post("/login", json={"username": "carol", "password": "correct horse"}).json
+    with app.app_context():
+        models.db.session.execute(models.sa.delete(models.User).filter_by(id=deleted))
+        models.db.session.commit()
+
+    assert register("dave") > deleted
+    assert client.post("/validate", headers=_bearer(session["access_token"])).status_code == 401
+    assert client.post("/refresh", headers=_bearer(session["refresh_token"])).status_code == 401

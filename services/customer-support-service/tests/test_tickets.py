@@ -217,3 +217,16 @@ def test_seeding_twice_changes_nothing(seeded, client, support):
         seed.seed()
 
     assert len(client.get("/tickets", headers=support).json) == 2
+
+
+def test_the_ids_of_a_deleted_ticket_and_its_messages_are_not_given_again(app, client, alice, ticket):
+    import models
+
+    with app.app_context():
+        for model in (models.Message, models.Ticket):
+            models.db.session.execute(models.sa.delete(model))
+        models.db.session.commit()
+
+    new = client.post("/tickets", headers=alice, json=QUESTION).json
+    assert new["id"] > ticket["id"]
+    assert new["messages"][0]["id"] > ticket["messages"][0]["id"]

@@ -75,3 +75,17 @@ def test_the_same_favorite_twice_at_once_is_one(client, at_once, alice):
 
     assert sorted(statuses) == [200, 200, 200, 201]
     assert len(client.get("/favorites", headers=alice).json) == 1
+
+
+def test_the_id_of_a_favorite_that_is_none_any_longer_is_not_given_again(app, client, alice):
+    import models
+
+    def newest():
+        client.post("/favorites", headers=alice, json={"product_id": 2})
+        with app.app_context():
+            return models.db.session.scalar(models.sa.select(models.sa.func.max(models.Favorite.id)))
+
+    removed = newest()
+    client.delete("/favorites/2", headers=alice)
+
+    assert newest() > removed

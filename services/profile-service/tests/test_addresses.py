@@ -261,3 +261,11 @@ def test_the_database_itself_refuses_a_second_default(app, add):
         models.db.session.add(models.Address(user_id=1, is_default=True, recipient="Alice"))
         with pytest.raises(IntegrityError):
             models.db.session.commit()
+
+
+def test_the_id_of_a_removed_address_is_not_given_again(client, alice, add):
+    removed = add()
+    client.delete(f"/addresses/{removed}", headers=alice)
+
+    assert add() > removed
+    assert client.get(f"/addresses/{removed}", headers=alice).status_code == 404

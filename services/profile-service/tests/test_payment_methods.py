@@ -368,3 +368,12 @@ class TestWithARealProvider:
 
     def test_the_api_describes_what_it_takes(self, client):
         assert _described(client) == ("NewProviderCard", {"get", "post"})
+
+
+def test_the_id_of_a_removed_card_is_not_given_again(client, alice, service, add):
+    """An order that names the removed card must not charge another one."""
+    removed = add()["id"]
+    client.delete(f"/payment-methods/{removed}", headers=alice)
+
+    assert add()["id"] > removed
+    assert client.get(f"/internal/payment-methods/{removed}?user_id=1", headers=service).status_code == 404

@@ -30,6 +30,24 @@ def tables_may_be_rebuilt(connection: sa.Connection) -> Iterator[None]:
         driver.execute("PRAGMA foreign_keys=ON")
 
 
+def ids_given(connection: sa.Connection) -> dict[str, int]:
+    """How far the ids of SQLite's tables have come, those of deleted rows included."""
+    known = "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"
+    if connection.dialect.name != "sqlite" or not connection.exec_driver_sql(known).all():
+        return {}
+    given = connection.exec_driver_sql("SELECT name, MAX(seq) FROM sqlite_sequence GROUP BY name")
+    return {row[0]: row[1] for row in given}
+
+
+def remember_ids(connection: sa.Connection, before: dict[str, int]) -> None:
+    """A table that was rebuilt knows the ids of its present rows only; those of deleted ones must not come back."""
+    after = ids_given(connection)
+    for table, seq in before.items():
+        connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        furthest = (table, max(seq, after.get(table, 0)))
+        connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", furthest)
+
+
 def refuse_broken_references(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
@@ -49,5 +67,7 @@ with migrate.db.engine.connect() as connection, tables_may_be_rebuilt(connection
         **migrate.configure_args,
     )
     with context.begin_transaction():
+        given = ids_given(connection)
         context.run_migrations()
+        remember_ids(connection, given)
         refuse_broken_references(connection)
