@@ -255,6 +255,30 @@ class TestLeases:
 
         assert (before, len(postman.brought)) == (0, 2)
 
+    @pytest.mark.parametrize("back", [{"minutes": 5}, {"days": 400}])
+    def test_a_lease_from_before_the_clock_was_set_back_is_over(self, publish, relay, postman, clock, back):
+        publish()
+        outbox._claim(clock())  # and who did so was killed
+        clock.go_on(**{unit: -amount for unit, amount in back.items()})
+
+        relay()
+
+        assert len(postman.brought) == 2
+
+    @pytest.mark.parametrize("failures", [0, 1, 6, 9])
+    def test_a_delay_from_before_the_clock_was_set_back_is_over(self, publish, relay, postman, clock, rows, failures):
+        publish()
+        postman.failing["product-service"] = UpstreamFailed
+        for _ in range(failures):
+            relay()
+            clock.moment = rows(target="product-service")[0].next_attempt_at
+        postman.failing.clear()
+        clock.go_on(hours=-2)
+
+        relay()
+
+        assert len(postman.brought) == 2
+
     def test_whoever_needs_half_their_lease_puts_the_rest_back(self, publish, clock, rows):
         for _ in range(3):
             publish()

@@ -138,13 +138,17 @@ def _send_some(transport: Transport, clock: Callable[[], datetime], spread: Call
 
 
 def _claim(moment: datetime) -> Sequence[sa.Row[Any]]:
-    """Make some of what is due ours until the lease ends; whoever claims at the same moment gets other rows."""
+    """Make some of what is due ours until the lease ends; whoever claims at the same moment gets other rows.
+
+    A lease or a delay that ends later than one that began now was given before the clock was set back: it is over.
+    """
     table, session = _table(), _db().session
+    longest = sa.case({n: moment + _longest_delay(n) for n in range(MOST_ATTEMPTS)}, value=table.c.attempts)
     free = (
         table.c.delivered_at.is_(None),
         table.c.parked_at.is_(None),
-        table.c.next_attempt_at <= moment,
-        sa.or_(table.c.leased_until.is_(None), table.c.leased_until <= moment),
+        sa.or_(table.c.next_attempt_at <= moment, table.c.next_attempt_at > longest),
+        sa.or_(table.c.leased_until.is_(None), table.c.leased_until <= moment, table.c.leased_until > moment + LEASE),
     )
     some = sa.select(table.c.id, table.c.target).where(*free).order_by(table.c.next_attempt_at).limit(AT_ONCE)
     keys = session.execute(some.with_for_update(skip_locked=True)).all()
@@ -162,8 +166,12 @@ def _postpone(row: sa.Row[Any], moment: datetime, spread: Callable[[float, float
     if attempts >= MOST_ATTEMPTS:
         _park(row, moment, error)
         return
-    delay = timedelta(seconds=min(3**row.attempts, LONGEST_DELAY_SECONDS) * spread(0.5, 1))
+    delay = _longest_delay(attempts) * spread(0.5, 1)
     _note(row, attempts=attempts, next_attempt_at=moment + delay, leased_until=None, last_error=error.message[:300])
+
+
+def _longest_delay(failures: int) -> timedelta:
+    return timedelta(seconds=min(3 ** (failures - 1), LONGEST_DELAY_SECONDS) if failures else 0)
 
 
 def _park(row: sa.Row[Any], moment: datetime, error: ShopError) -> None:
