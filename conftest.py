@@ -3,7 +3,7 @@
 While a test below services/order-service is collected or run, that folder is first on sys.path and only its modules
 are loaded: just as when the service runs alone.
 
-    pytest                                              everything, on SQLite
+    pytest                                              everything, on SQLite; what must hold on both, on both
     pytest services --postgres                          the same tests on PostgreSQL (TEST_POSTGRES_URI says which)
 """
 
@@ -161,7 +161,7 @@ def _sqlite(folder):
 
 def _postgres():
     schema = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-    engine = sa.create_engine(POSTGRES_URI)
+    engine = sa.create_engine(POSTGRES_URI, connect_args={"connect_timeout": 3})
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         connection.exec_driver_sql(f"CREATE SCHEMA {schema}")

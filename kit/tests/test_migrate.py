@@ -230,3 +230,16 @@ class TestIds:
     def _plain(self, row):
         sql = (row.sql or "").replace(" AUTOINCREMENT", "").replace('"', "")
         return row.name, row.tbl_name, sql
+
+
+def test_a_revision_that_is_written_creates_tables_whose_ids_are_handed_out_once(service):
+    app = service()
+
+    class Thing(_db(app).Model):
+        id = sa.Column(sa.Integer, primary_key=True)
+
+    migrate.write_revision(app, "Create things")
+
+    [written] = migrate._revisions(app).glob("0002_*.py")
+    assert written.name == "0002_create_things.py"
+    assert "sqlite_autoincrement=True" in written.read_text()

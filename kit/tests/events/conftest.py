@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit import events
 from shopkit.database import new_database
+from shopkit.events.catalogue import listeners_of
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service
 from shopkit.settings import Settings
@@ -56,10 +57,9 @@ def settings(database_uri):
 @pytest.fixture
 def partners(network):
     """Who hears of orders, on ports that tell them apart."""
-    ports = {"product-service": 5903, "customer-support-service": 5906}
     return [
         ServiceClient(name, f"http://{name}:{port}", network, lambda refused=None: "our token")
-        for name, port in ports.items()
+        for port, name in enumerate(sorted(listeners_of("order-service")), 5901)
     ]
 
 
@@ -112,7 +112,7 @@ def publish(teller):
 
     def publish(order_id=7, **changes):
         teller_db.session.add(Fact())
-        event_id = events.publish("order.confirmed", {**ORDER, "order_id": order_id, **changes})
+        event_id = events.publish("order.cancelled", {**ORDER, "order_id": order_id, **changes})
         teller_db.session.commit()
         return event_id
 
@@ -136,7 +136,7 @@ ORDER = {
     "order_id": 7,
     "reference": "0d2c9a52-3a4e-4f0a-9a39-5a3f2a4f6f11",
     "user_id": 1,
-    "status": "confirmed",
+    "status": "cancelled",
     "total_amount": 59.97,
     "currency": "USD",
     "items": [{"product_id": 3, "quantity": 3, "price": 19.99}],

@@ -75,7 +75,7 @@ def test_what_is_parked_is_listed(parked):
     lines = command.run(["list"]).splitlines()
 
     assert lines == [
-        f"{event_id}  order.confirmed  product-service  The product-service answered 422." for event_id in parked
+        f"{event_id}  order.cancelled  product-service  The product-service answered 422." for event_id in parked
     ]
 
 
@@ -85,7 +85,7 @@ def test_an_event_is_shown_with_all_there_is_to_know(parked, order):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", shown.pop("occurred_at"))
     assert shown == {
         "id": parked[0],
-        "name": "order.confirmed",
+        "name": "order.cancelled",
         "target": "product-service",
         "attempts": 1,
         "reason": "The product-service answered 422.",

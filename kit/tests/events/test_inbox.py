@@ -74,7 +74,7 @@ def test_an_effect_that_fails_leaves_nothing_and_can_be_tried_again(tell, event,
     ("change", "words"),
     [
         ({"name": "user.eaten"}, "There is no event user.eaten."),
-        ({"name": "order.confirmed"}, "order.confirmed: payload:"),
+        ({"name": "order.cancelled"}, "order.cancelled: payload:"),
         ({"user_id": "five"}, "user.registered: user_id: the value is not of type"),
         ({"password": "secret"}, "user.registered: payload:"),
     ],
@@ -89,10 +89,10 @@ def test_what_fits_no_schema_is_refused(tell, event, effects, entries, change, w
 
 
 def test_what_is_not_for_us_is_refused(tell, event, order):
-    response = tell({**event(), "name": "order.confirmed", "payload": order})
+    response = tell({**event(), "name": "order.cancelled", "payload": order})
 
     assert response.status_code == 422
-    assert response.json["detail"] == "The profile-service does not hear order.confirmed."
+    assert response.json["detail"] == "The profile-service does not hear order.cancelled."
 
 
 @pytest.mark.parametrize("change", [{"id": "five"}, {"occurred_at": "2026-03-01T12:00:00"}, {"payload": []}])

@@ -16,6 +16,7 @@ from shopkit.http_client import ServiceClient
 from shopkit.service import create_service
 
 PATH = "/internal/events"
+LISTENERS = sorted(ROUTES["order.cancelled"].heard_by)
 
 
 class Postman:
@@ -56,14 +57,13 @@ class TestPublishing:
         event_id = publish()
 
         assert [(row.id, row.target, row.name) for row in rows()] == [
-            (event_id, "customer-support-service", "order.confirmed"),
-            (event_id, "product-service", "order.confirmed"),
+            (event_id, target, "order.cancelled") for target in LISTENERS
         ]
         assert rows()[0].payload == order
         assert rows()[0].attempts == 0
 
     def test_without_the_fact_there_is_no_event(self, teller, rows, order):
-        events.publish("order.confirmed", order)
+        events.publish("order.cancelled", order)
         teller.extensions["sqlalchemy"].session.rollback()
 
         assert rows() == []
@@ -72,13 +72,13 @@ class TestPublishing:
         ("name", "change", "complaint"),
         [
             ("order.eaten", {}, "There is no event order.eaten"),
-            ("order.confirmed", {"order_id": "7"}, "order.confirmed: order_id: the value is not of type"),
-            ("order.confirmed", {"reference": "seven"}, 'reference: the value is not a "uuid"'),
-            ("order.confirmed", {"status": "cancelled"}, "order.confirmed: status"),
-            ("order.confirmed", {"total_amount": 1.005}, "order.confirmed: total_amount"),
-            ("order.confirmed", {"card": "4242"}, "order.confirmed: payload"),
-            ("order.confirmed", {"items": []}, "order.confirmed: items"),
-            ("order.confirmed", {"items": [{"product_id": 3}]}, "order.confirmed: items.0"),
+            ("order.cancelled", {"order_id": "7"}, "order.cancelled: order_id: the value is not of type"),
+            ("order.cancelled", {"reference": "seven"}, 'reference: the value is not a "uuid"'),
+            ("order.cancelled", {"status": "confirmed"}, "order.cancelled: status"),
+            ("order.cancelled", {"total_amount": 1.005}, "order.cancelled: total_amount"),
+            ("order.cancelled", {"card": "4242"}, "order.cancelled: payload"),
+            ("order.cancelled", {"items": []}, "order.cancelled: items"),
+            ("order.cancelled", {"items": [{"product_id": 3}]}, "order.cancelled: items.0"),
         ],
     )
     def test_what_does_not_fit_the_schema_is_not_published(self, teller, rows, order, name, change, complaint):
@@ -106,12 +106,9 @@ class TestSending:
         events.relay()
         events.relay()
 
-        assert sorted(urlsplit(each.url).hostname for each in network.requests) == [
-            "customer-support-service",
-            "product-service",
-        ]
+        assert sorted(urlsplit(each.url).hostname for each in network.requests) == LISTENERS
         sent = orjson.loads(network.requests[0].body)
-        assert (sent["id"], sent["name"], sent["payload"]) == (event_id, "order.confirmed", order)
+        assert (sent["id"], sent["name"], sent["payload"]) == (event_id, "order.cancelled", order)
         assert network.requests[0].headers["Authorization"] == "Bearer our token"
 
     def test_what_has_been_delivered_is_known(self, publish, relay, rows, clock):
@@ -173,7 +170,7 @@ class TestSending:
         assert postman.tried["product-service"] == 10
         [row] = outbox.parked()
         assert (row.id, row.target, row.attempts, row.last_error) == (event_id, "product-service", 10, "no")
-        assert f"order.confirmed {event_id} is parked, product-service does not take it" in caplog.text
+        assert f"order.cancelled {event_id} is parked, product-service does not take it" in caplog.text
 
     def test_what_is_refused_is_parked_at_once_and_holds_up_nothing(self, publish, relay, postman, clock):
         refused, taken = publish(), publish()
@@ -190,10 +187,7 @@ class TestSending:
 
         events.relay()
 
-        assert {row.last_error for row in outbox.parked()} == {
-            "The product-service answered 422.",
-            "The customer-support-service answered 422.",
-        }
+        assert {row.last_error for row in outbox.parked()} == {f"The {target} answered 422." for target in LISTENERS}
 
     @pytest.mark.parametrize("error", [requests.ConnectionError, requests.ReadTimeout])
     def test_one_who_does_not_answer_is_not_asked_for_every_event(self, publish, network, rows, error):
@@ -343,12 +337,12 @@ class TestWiring:
         def new_app(name):
             return create_service(__name__, name, settings, apis=[], adapter=network)
 
-        stranger = ServiceClient("cart-service", "http://127.0.0.1:5904", network)
+        stranger = ServiceClient("profile-service", "http://127.0.0.1:5904", network)
         for name, part in [
             ("order-service", {}),
             ("order-service", {"tell": [*partners, stranger]}),
             ("profile-service", {}),
-            ("profile-service", {"hear": {"user.registered": print, "order.confirmed": print}}),
+            ("profile-service", {"hear": {"user.registered": print, "order.cancelled": print}}),
         ]:
             with pytest.raises(ValueError, match=f"{name} tells or hears something else"):
                 events.init_app(new_app(name), "", **part)

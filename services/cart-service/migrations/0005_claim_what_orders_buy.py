@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shopkit.migrate import never_reuse_ids
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -46,6 +48,7 @@ def upgrade() -> None:
         items.alter_column("cart_id", existing_type=sa.Integer(), nullable=False)
         items.create_foreign_key(op.f("fk_cart_items_cart_id"), "carts", ["cart_id"], ["id"])
         items.create_foreign_key(op.f("fk_cart_items_claim_reference"), "claims", ["claim_reference"], ["reference"])
+    never_reuse_ids("cart_items")
     op.create_index(op.f("ix_cart_items_cart_id"), "cart_items", ["cart_id"])
     op.create_index(op.f("ix_cart_items_claim_reference"), "cart_items", ["claim_reference"])
     op.create_index(
@@ -83,9 +86,5 @@ def downgrade() -> None:
 
 
 def _rebuilt_items():
-    """SQLite rebuilds the table, and does not tell of its check constraint; its ids never come back."""
-    return op.batch_alter_table(
-        "cart_items",
-        table_args=[_QUANTITY] if op.get_bind().dialect.name == "sqlite" else [],
-        table_kwargs={"sqlite_autoincrement": True},
-    )
+    """SQLite rebuilds the table, and does not tell of its check constraint."""
+    return op.batch_alter_table("cart_items", table_args=[_QUANTITY] if op.get_bind().dialect.name == "sqlite" else [])

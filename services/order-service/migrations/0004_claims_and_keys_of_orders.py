@@ -3,18 +3,20 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shopkit.migrate import never_reuse_ids, reuse_ids
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-_TABLES = ("orders", "order_items", "order_events")
+TABLES = ("orders", "order_items", "order_events")
 
 
 def upgrade() -> None:
     op.add_column("orders", sa.Column("key_fingerprint", sa.String(length=64), nullable=True))
     op.add_column("orders", sa.Column("problem", sa.JSON(), nullable=True))
-    _rebuild(autoincrement=True)
+    never_reuse_ids(*TABLES)
     # An order keeps its own key now, and cancelling needs none.
     op.drop_table("idempotency_keys")
 
@@ -32,18 +34,7 @@ def downgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_keys")),
     )
     op.create_index(op.f("ix_idempotency_keys_expires_at"), "idempotency_keys", ["expires_at"])
-    _rebuild(autoincrement=False)
+    reuse_ids(*TABLES)
     with op.batch_alter_table("orders") as orders:
         orders.drop_column("problem")
         orders.drop_column("key_fingerprint")
-
-
-def _rebuild(*, autoincrement: bool) -> None:
-    """SQLite gives the highest id out again once its row is gone, unless the table was made otherwise."""
-    if op.get_bind().dialect.name != "sqlite":
-        return
-    for table in _TABLES:
-        with op.batch_alter_table(
-            table, recreate="always", table_kwargs={"sqlite_autoincrement": autoincrement}
-        ) as rebuilt:
-            rebuilt.alter_column("id", existing_type=sa.Integer(), nullable=False)

@@ -58,16 +58,20 @@ def refuse_broken_references(connection: sa.Connection) -> None:
 
 migrate = current_app.extensions["migrate"]
 
+steps: list[Any] = []  # that were taken; at most starts there are none
+
 with migrate.db.engine.connect() as connection, tables_may_be_rebuilt(connection):
     context.configure(
         connection=connection,
         target_metadata=migrate.db.metadata,
         transactional_ddl=True,
         render_item=render_item,
+        on_version_apply=lambda **step: steps.append(step),
         **migrate.configure_args,
     )
     with context.begin_transaction():
         given = ids_given(connection)
         context.run_migrations()
-        remember_ids(connection, given)
-        refuse_broken_references(connection)
+        if steps:
+            remember_ids(connection, given)
+            refuse_broken_references(connection)
