@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make each service's .env from its .env.example, with fresh random secrets, and add to an older one what it lacks.
-# What stands there is never changed.
+# What stands there is never changed. SEED_DEMO_DATA=false ./make_env.sh makes those of a real shop.
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
 random_secret() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
@@ -25,6 +25,7 @@ filled_in() {
 make() {
   local line
   while IFS= read -r line; do
+    [[ $line != SEED_DEMO_DATA=* ]] || line=SEED_DEMO_DATA=${SEED_DEMO_DATA:-true}
     filled_in "$line"
   done <"$1/.env.example" >"$1/.env.new"
   mv "$1/.env.new" "$1/.env"

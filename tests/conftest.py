@@ -153,7 +153,7 @@ class Checkout:
             text = re.sub(rf"\b{default}\b", str(port), text)
         env_file.write_text(text)
 
-    def run(self, script, *arguments, umask=-1, **environment):
+    def run(self, script, *arguments, umask=-1, input=None, **environment):
         return subprocess.run(  # noqa: S603
             [str(self.folder / script), *arguments],
             cwd="/",  # the scripts work from anywhere
@@ -162,6 +162,7 @@ class Checkout:
             text=True,
             timeout=200,
             umask=umask,
+            input=input,
         )
 
     def smoke(self):

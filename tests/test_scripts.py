@@ -1,10 +1,12 @@
 """The scripts, with real processes: a copy of this checkout on ports of its own."""
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -278,6 +280,21 @@ def test_a_secret_that_is_new_is_made(checkout):
     assert re.fullmatch("# Signs links.\nLINK_SECRET=[0-9a-f]{64}\n", newer.removeprefix(complete))
 
 
+def test_a_real_shop_says_once_that_it_wants_no_demonstration(checkout):
+    env_files = {checkout.env_file(name): checkout.env_file(name).read_text() for name in checkout.NAMES}
+    for env_file in env_files:
+        env_file.unlink()
+    try:
+        checkout.run("make_env.sh", SEED_DEMO_DATA="false")
+        made = [env_file.read_text() for env_file in env_files]
+    finally:
+        for env_file, text in env_files.items():
+            env_file.write_text(text)
+
+    seeding = re.findall("^SEED_DEMO_DATA=(.*)$", "".join(made), re.MULTILINE)
+    assert seeding == ["false"] * 6
+
+
 def test_an_account_that_the_auth_service_was_not_told_of_is_named(checkout):
     env_file = checkout.env_file("auth-service")
     complete = env_file.read_text()
@@ -289,6 +306,26 @@ def test_an_account_that_the_auth_service_was_not_told_of_is_named(checkout):
 
     assert "does not know the account of product-service" in said.stderr
     assert "order-service" not in said.stderr
+
+
+def test_an_administrator_is_made_with_a_password_of_ones_own(open_shop):
+    made = open_shop.run("make_admin.sh", "boss", "--email", "boss@example.com", input="a secret of ours\n")
+
+    assert (made.returncode, made.stdout) == (0, "boss has an account now, and is admin.\n"), made.stderr
+    credentials = json.dumps({"username": "boss", "password": "a secret of ours"}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{open_shop.ports['api-gateway']}/login", credentials, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        assert json.load(answer)["user"]["role"] == "admin"
+    assert "a secret of ours" not in "".join(path.read_text() for path in (open_shop.folder / "logs").iterdir())
+
+
+def test_why_nobody_was_made_an_administrator_is_said(checkout):
+    refused = checkout.run("make_admin.sh", "chief", "--email", "chief@example.com", input="short\n")
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "password: must have 8 to 128 characters\n"
 
 
 def test_known_passwords_are_told_only_where_there_are_accounts_with_them(checkout):

@@ -5,6 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from shopkit import launcher, logs, prepare
+from shopkit.settings import SettingsError
 
 APP = """
 from flask import Flask
@@ -71,6 +72,29 @@ def test_an_empty_database_is_filled_when_asked_for_and_only_once(service, monke
     monkeypatch.setenv("SEED_DEMO_DATA", "true")
 
     prepare.main()
+    prepare.main()
+
+    assert _things() == [1]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "shop.example.com"])  # noqa: S104
+def test_accounts_with_known_passwords_are_not_made_for_everybody(service, monkeypatch, address):
+    monkeypatch.setenv("GATEWAY_ADDRESS", address)
+    monkeypatch.setenv("SEED_DEMO_DATA", "true")
+    with pytest.raises(SettingsError, match="SEED_DEMO_DATA"):
+        prepare.main()
+
+    monkeypatch.setenv("SEED_DEMO_DATA", "false")
+    prepare.main()
+
+    assert _things() == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "localhost"])
+def test_on_this_machine_alone_they_may_be(service, monkeypatch, address):
+    monkeypatch.setenv("GATEWAY_ADDRESS", address)
+    monkeypatch.setenv("SEED_DEMO_DATA", "true")
+
     prepare.main()
 
     assert _things() == [1]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from flask import Flask
 
 from shopkit import logs, migrate
 from shopkit.private_files import keep_private
+from shopkit.settings import SettingsError
 
 _LOCK = 0x5409  # any number, as long as every instance takes the same
 
@@ -38,7 +40,21 @@ def main(*, seed: bool | None = None) -> None:
     sys.path.insert(0, str(Path.cwd()))
     app = import_module("app").app
     logs.set_up(app.config["SERVICE_NAME"])
-    prepare(app, seed=os.environ.get("SEED_DEMO_DATA", "") == "true" if seed is None else seed)
+    if seed is None:
+        seed = os.environ.get("SEED_DEMO_DATA", "") == "true"
+        if seed and not _is_loopback(os.environ.get("GATEWAY_ADDRESS", "localhost")):
+            raise SettingsError(
+                "SEED_DEMO_DATA is true, and GATEWAY_ADDRESS lets others in: they would know the passwords of all "
+                "accounts, the administrator's too. Set SEED_DEMO_DATA=false in every service's .env."
+            )
+    prepare(app, seed=seed)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @contextmanager
