@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ["api-gateway", *(f"services/{path.name}" for path in (ROOT / "services").glob("*-service"))]
 # Read by gunicorn and at preparation, not by the app.
-AROUND_THE_APP = {"SEED_DEMO_DATA", "WEB_CONCURRENCY", "HOST"}
+AROUND_THE_APP = {"SEED_DEMO_DATA", "WEB_CONCURRENCY", "HOST", "LOG_MAX_BYTES"}
 README = (ROOT / "README.md").read_text()
 
 

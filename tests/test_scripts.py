@@ -1,11 +1,14 @@
 """The scripts, with real processes: a copy of this checkout on ports of its own."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,6 +172,38 @@ def test_what_a_shop_writes_is_for_its_owners_eyes_only(checkout):
     assert {path.suffix for path in written} >= {".db", ".db-wal", ".log", ".lock", ".pid"}
     ours = [*written, *map(checkout.env_file, checkout.NAMES)]
     assert [str(path) for path in ours if path.stat().st_mode & 0o077] == []
+
+
+def test_logs_are_bounded_and_begun_anew_on_a_signal(checkout):
+    checkout.run("stop_all.sh")
+    env_file, logs = checkout.env_file("cart-service"), checkout.folder / "logs"
+    complete = env_file.read_text()
+    env_file.write_text(complete.replace("LOG_MAX_BYTES=", "WEB_CONCURRENCY=2\nLOG_MAX_BYTES=5000 #"))
+    try:
+        assert checkout.run("start_all.sh").returncode == 0
+    finally:
+        env_file.write_text(complete)
+
+    def ask():
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(f"http://127.0.0.1:{checkout.ports['cart-service']}/nothing-here")
+
+    for _ in range(200):
+        ask()
+    sizes = {path.name: path.stat().st_size for path in logs.glob("cart-service.log*")}
+    assert sizes.keys() == {"cart-service.log", *(f"cart-service.log.{number}" for number in (1, 2, 3))}
+    assert all(size < 2 * 5000 for size in sizes.values())
+
+    (logs / "cart-service.log").rename(logs / "moved.log")
+    os.kill(checkout.pid("cart-service"), signal.SIGUSR1)
+    deadline = time.monotonic() + 10
+    while not (logs / "cart-service.log").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = (logs / "moved.log").stat().st_size
+    ask()
+    assert (logs / "moved.log").stat().st_size == before
+    assert "nothing-here" in (logs / "cart-service.log").read_text()
 
 
 def test_a_service_that_is_run_by_hand_keeps_its_files_private_too(checkout):

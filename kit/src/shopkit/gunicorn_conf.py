@@ -12,7 +12,7 @@ from typing import Any
 from dotenv import load_dotenv
 from gunicorn.glogging import Logger as GunicornLogger
 
-from shopkit import logs
+from shopkit import log_files, logs
 from shopkit.private_files import keep_private
 
 load_dotenv(Path(".env"))
@@ -41,6 +41,9 @@ class Logger(GunicornLogger):
     """Our own line a request says more than the access log, which would be made for each and thrown away."""
 
     access_log_enabled = False
+
+    def reopen_files(self) -> None:
+        log_files.reopen_all()
 
 
 logger_class = Logger

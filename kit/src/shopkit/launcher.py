@@ -81,6 +81,7 @@ def _become_gunicorn(kind: str, log: Path) -> None:
     for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
         os.dup2(output, descriptor)
     os.close(output)
+    os.environ["LOG_FILE"] = str(log)
     sys.path.insert(0, str(Path.cwd()))
     base = import_module("gunicorn.app.base").BaseApplication
 

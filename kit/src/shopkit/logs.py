@@ -1,7 +1,11 @@
-"""JSON lines on standard error: one a request, each with the request id that all services share."""
+"""JSON lines on standard error: one a request, each with the request id that all services share.
+
+With LOG_FILE, as the launcher sets it, standard error is that file, and LOG_MAX_BYTES bounds it.
+"""
 
 import logging
 import logging.config
+import os
 import re
 import time
 import uuid
@@ -12,6 +16,10 @@ from typing import Any
 import orjson
 from flask import Flask, Response, g, has_request_context, request
 
+from shopkit.log_files import LogFile
+from shopkit.settings import SettingsError
+
+MAX_BYTES = 10 * 1024 * 1024
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET_PATHS = ("/health", "/metrics")
 
@@ -64,10 +72,20 @@ def config(service: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter, "service": service}},
-        "handlers": {"standard error": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "handlers": {"standard error": {**_standard_error(), "formatter": "json"}},
         "root": {"level": "INFO", "handlers": ["standard error"]},
         "loggers": {"gunicorn.error": {**quiet, "level": "INFO"}, "gunicorn.access": quiet, "alembic": quiet, **mute},
     }
+
+
+def _standard_error() -> dict[str, Any]:
+    path = os.environ.get("LOG_FILE")
+    if not path:
+        return {"class": "logging.StreamHandler"}
+    text = os.environ.get("LOG_MAX_BYTES", "").strip() or str(MAX_BYTES)
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError("LOG_MAX_BYTES does not make sense: it has to be a whole number above zero.")
+    return {"()": LogFile, "path": path, "max_bytes": int(text)}
 
 
 def set_up(service: str) -> None:
