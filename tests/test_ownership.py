@@ -32,14 +32,16 @@ PUBLIC = {
 # Signed-in people may name what belongs to nobody.
 NOBODYS = {"POST /products/<int:product_id>/reviews"}
 # Bodies that get past validation, so that the answer is about whose it is.
+ADDRESS = {
+    "recipient": "Mallory",
+    "address_line1": "1 Street",
+    "city": "City",
+    "postal_code": "12345",
+    "country": "US",
+}
 BODIES = {
-    "PUT /addresses/<int:address_id>": {
-        "recipient": "Mallory",
-        "address_line1": "1 Street",
-        "city": "City",
-        "postal_code": "12345",
-        "country": "US",
-    },
+    "PUT /addresses/<int:address_id>": ADDRESS,
+    "PATCH /addresses/<int:address_id>": ADDRESS,
     "PUT /cart/items/<int:item_id>": {"quantity": 1},
     "PUT /orders/<int:order_id>": {"status": "cancelled"},
     "POST /tickets/<int:ticket_id>/messages": {"message": "hello"},

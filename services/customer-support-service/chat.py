@@ -8,32 +8,34 @@ A client connects with its access token, `{token}` in the auth payload or in the
     contact_form  {subject, message}      open a ticket
 
 Each is acknowledged by `{ok: true, …}` or by the problem that HTTP would answer with `ok: false`. The server says
-`new_message` to everyone who hears a ticket, `contact_form_status` to who sent the form, and `error` before it
-disconnects somebody whose token does not hold any longer.
+`new_message` to everyone who hears a ticket, `contact_form_status {success, …}` to who sent a form, and `error` before
+it disconnects somebody whose token does not hold any longer.
 """
 
 import logging
-import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from flask import current_app, g, request
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO, disconnect, emit, join_room, leave_room
 from pydantic import ValidationError
-from werkzeug.exceptions import InternalServerError
 
 import conversation
 from conversation import room_of
 from models import db, ticket_for
+from refusals import in_short, problem_of
 from schemas import ChatMessage, NewTicket, SocketAuth, TicketRef
 from shopkit.auth import PEOPLE, bearer_token, current_user, who_is
 from shopkit.database import writes
-from shopkit.errors import Invalid, NotAllowed, NotSignedIn, invalid_fields
+from shopkit.errors import Invalid, NotAllowed, NotFound, NotSignedIn, invalid_fields
 from shopkit.schemas import Input
 
 logger = logging.getLogger("shop.chat")
+
+FORM_STATUS = "contact_form_status"
+OF_THEMSELVES = frozenset({"user_id", "is_staff"})
 
 Body = TypeVar("Body", bound=Input)
 Acknowledgement = dict[str, Any]
@@ -43,6 +45,7 @@ def init_app(socketio: SocketIO) -> None:
     socketio.on_event("connect", connect)
     for handler in (join_chat, leave_chat, chat_message, contact_form):
         socketio.on_event(handler.__name__, handler)
+    socketio.on_event("*", unknown)
     socketio.on_error_default(_problem)
 
 
@@ -50,7 +53,7 @@ def connect(auth: object) -> None:
     try:
         if auth is not None:
             # The token stands where a request has it, for every event of this connection.
-            request.environ["HTTP_AUTHORIZATION"] = f"Bearer {_read(SocketAuth, auth).token}"
+            request.environ["HTTP_AUTHORIZATION"] = f"Bearer {_token(auth)}"
         _let_in()
     except Exception as error:  # whatever it was, nobody gets in
         problem = _problem(error)
@@ -65,7 +68,7 @@ def answering(schema: type[Body]) -> Callable[[Callable[[Body], Acknowledgement]
         @wraps(handle)
         def answer(*payload: object) -> Acknowledgement:
             _let_in()
-            said = handle(_read(schema, *payload))
+            said = handle(_read(schema, payload))
             _log(200)
             return {"ok": True, **said}
 
@@ -100,8 +103,12 @@ def chat_message(body: ChatMessage) -> Acknowledgement:
 def contact_form(body: NewTicket) -> Acknowledgement:
     ticket = conversation.open_ticket(current_user(), body)
     db.session.commit()
-    emit("contact_form_status", {"status": "received", "ticket_id": ticket.id})
+    emit(FORM_STATUS, {"success": True, "status": "received", "ticket_id": ticket.id})
     return {"ticket_id": ticket.id}
+
+
+def unknown(event: str, *_: object) -> NoReturn:
+    raise NotFound("There is no such event.", code="unknown_event")
 
 
 def _let_in() -> None:
@@ -112,26 +119,31 @@ def _let_in() -> None:
         raise NotAllowed("This is not for your account.")
 
 
-def _read(schema: type[Body], *payload: object) -> Body:
+def _token(auth: object) -> str:
+    try:
+        return SocketAuth.model_validate(auth).token
+    except ValidationError:
+        raise NotSignedIn("Sign in: connect with your access token, as {token}.") from None
+
+
+def _read(schema: type[Body], payload: tuple[object, ...]) -> Body:
+    """What clients say of themselves is dropped: who speaks is known from the token."""
     if len(payload) != 1 or not isinstance(payload[0], dict):
         raise Invalid.field("body", "must be a JSON object")
     try:
-        return schema.model_validate(payload[0])
+        return schema.model_validate({name: value for name, value in payload[0].items() if name not in OF_THEMSELVES})
     except ValidationError as error:
         invalid_fields(error)
 
 
 def _problem(error: Exception) -> Acknowledgement:
     """What HTTP would answer; a token that does not hold ends the connection too."""
-    try:
-        response = current_app.handle_user_exception(error)
-    except Exception:  # a bug, which HTTP would answer with a 500 too
-        current_app.log_exception(sys.exc_info())
-        response = current_app.handle_user_exception(InternalServerError())
-    problem = current_app.make_response(response).get_json()
+    problem = problem_of(error)
     _log(problem["status"])
+    if _event() == contact_form.__name__:
+        emit(FORM_STATUS, {"success": False, **in_short(problem)})
     if isinstance(error, NotSignedIn) and _event() != "connect":
-        emit("error", {"code": problem["code"], "error": problem["error"]})
+        emit("error", in_short(problem))
         disconnect()
     return {"ok": False, **problem}
 

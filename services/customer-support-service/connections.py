@@ -14,14 +14,14 @@ from flask import Flask
 from flask_socketio import SocketIO
 from werkzeug.serving import WSGIRequestHandler
 
+from listeners import CheckingManager, CheckingRedisManager
+from packets import MAX_BYTES
 from settings import Settings
 from shopkit import logs, service
 from shopkit.stopping import at_stop
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-MAX_PACKET_BYTES = 64 * 1024
 
 _INSTANCE = re.compile(r"[0-9a-f]{8}")
 _instance: ContextVar[str] = ContextVar("instance", default="")
@@ -37,16 +37,21 @@ def new_socketio(app: Flask, settings: Settings) -> SocketIO:
         async_handlers=False,  # what one client says is heard in its order
         cors_allowed_origins=[],  # origins are the gateway's business
         manage_session=False,
-        max_http_buffer_size=MAX_PACKET_BYTES,
-        message_queue=settings.redis_url or None,
-        # Two shops in two databases of one Redis would hear each other: what is published knows no databases.
-        channel=f"chat{urlsplit(settings.redis_url).path}",
+        max_http_buffer_size=MAX_BYTES,
+        client_manager=_new_manager(settings),
     )
     _end_without_waiting(socketio.server.eio)
     _name_the_instance_in_sessions(socketio.server.eio)
     at_stop(partial(_end_all, socketio.server.eio))
     app.wsgi_app = _knowing_the_instance(_hanging_up_on_nonsense(app.wsgi_app))  # type: ignore[assignment, method-assign]
     return socketio
+
+
+def _new_manager(settings: Settings) -> CheckingManager:
+    if not settings.redis_url:
+        return CheckingManager()
+    # Two shops in two databases of one Redis would hear each other: what is published knows no databases.
+    return CheckingRedisManager(settings.redis_url, channel=f"chat{urlsplit(settings.redis_url).path}")
 
 
 def run(app: Flask) -> None:

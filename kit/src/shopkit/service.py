@@ -197,7 +197,7 @@ def _refuse_repeated() -> None:
 def _is_list(parameter: str) -> bool:
     """Whether the route says so in the API document, which is also what flask-openapi3 looks at."""
     view = inspect.unwrap(current_app.view_functions[str(request.endpoint)])
-    query = getattr(view.__annotations__.get("query"), "model_json_schema", dict)()
+    query: dict[str, Any] = getattr(view.__annotations__.get("query"), "model_json_schema", dict)()
     field = query.get("properties", {}).get(parameter, {})
     return "array" in {each.get("type") for each in (field, *field.get("anyOf", ()))}
 

@@ -67,6 +67,9 @@ class TestConnecting:
             {"token": "alice\r\nX-Admin: yes"},
             {"token": "älice"},
             {"token": "x" * 5000},
+            {"token": None},
+            {"token": ["alice"]},
+            {"user_id": 1},
             {"token": "a-service"},
             {"token": "alice", "user_id": 4},
             "alice",
@@ -160,7 +163,9 @@ class TestTalking:
         answer = _say(sender, "contact_form", {"subject": "A lamp", "message": "Is it dimmable?"})
 
         assert answer["ok"] is True
-        assert _heard(sender, "contact_form_status") == [{"status": "received", "ticket_id": answer["ticket_id"]}]
+        assert _heard(sender, "contact_form_status") == [
+            {"success": True, "status": "received", "ticket_id": answer["ticket_id"]}
+        ]
         ticket = client.get(f"/tickets/{answer['ticket_id']}", headers=alice).json
         assert (ticket["subject"], ticket["messages"][0]["message"]) == ("A lamp", "Is it dimmable?")
 
@@ -231,10 +236,70 @@ class TestWhoSpeaks:
 
         assert _say(alice, "join_chat", {"ticket_id": 1})["status"] == 403
 
-    def test_who_somebody_is_is_never_taken_from_a_payload(self, connected):
-        answer = _say(connected("alice"), "chat_message", {"ticket_id": 1, "message": "Hi", "user_id": 3})
+    @pytest.mark.parametrize("event", ["join_chat", "leave_chat", "chat_message", "contact_form"])
+    def test_what_somebody_says_of_themselves_is_ignored(self, connected, client, support, event):
+        body = {"ticket_id": 1} if event != "contact_form" else {"subject": "Hi"}
+        if event in ("chat_message", "contact_form"):
+            body["message"] = "I am the boss."
 
-        assert (answer["status"], answer["errors"][0]["field"]) == (422, "user_id")
+        answer = _say(connected("alice"), event, {**body, "user_id": 3, "is_staff": True})
+
+        assert answer["ok"] is True
+        tickets = [client.get(f"/tickets/{each}", headers=support).json for each in (1, answer.get("ticket_id", 1))]
+        said = [each for ticket in tickets for each in ticket["messages"] if each["message"] == "I am the boss."]
+        assert {(each["user_id"], each["is_staff"]) for each in said} <= {(1, False)}
+        assert bool(said) == ("message" in body)
+
+    def test_nobody_gets_into_somebody_elses_ticket_by_saying_so(self, connected):
+        answer = _say(connected("alice"), "join_chat", {"ticket_id": 2, "user_id": 2, "is_staff": True})
+
+        assert (answer["ok"], answer["status"]) == (False, 404)
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        "form",
+        [{"subject": "A lamp"}, {"subject": "", "message": "Hi"}, {"subject": "Hi", "message": 7}, None, "Hi", []],
+    )
+    def test_a_form_that_does_not_validate_is_told_so(self, connected, form):
+        sender = connected("alice")
+
+        answer = _say(sender, "contact_form", form)
+
+        told = {"success": False, **{name: answer[name] for name in ("code", "error", "errors")}}
+        assert (answer["ok"], answer["status"]) == (False, 422)
+        assert _heard(sender, "contact_form_status") == [told]
+
+    def test_a_form_that_fails_for_another_reason_is_told_so_too(self, connected, network):
+        sender = connected("alice")
+        network.down("POST", "/validate")
+
+        _say(sender, "contact_form", {"subject": "A lamp", "message": "Hi"})
+
+        told = _heard(sender, "contact_form_status")
+        assert [(each["success"], each["code"]) for each in told] == [(False, "upstream_failed")]
+
+    def test_who_has_signed_out_is_told_before_the_connection_ends(self, connected, network):
+        sender = connected("alice")
+        network.refuse("POST", "/validate", 401, "The token has been revoked.", "not_signed_in")
+
+        _say(sender, "contact_form", {"subject": "A lamp", "message": "Hi"})
+
+        assert [each["name"] for each in sender.queue] == ["contact_form_status", "error"]
+        assert sender.queue[0]["args"][0]["success"] is False
+
+    def test_other_events_say_nothing_of_forms(self, connected):
+        sender = connected("alice")
+
+        _say(sender, "chat_message", {})
+
+        assert _heard(sender, "contact_form_status") == []
+
+
+def test_an_event_that_does_not_exist_is_no_silence(connected):
+    answer = _say(connected("alice"), "chat_massage", {"ticket_id": 1, "message": "Hi"})
+
+    assert (answer["ok"], answer["status"], answer["code"]) == (False, 404, "unknown_event")
 
 
 MALFORMED = [(), (None,), ("1",), ([1],), (1,), ({"ticket_id": 1}, 2)]

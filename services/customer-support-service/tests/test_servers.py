@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
+import redis
 import requests
 import socketio
 import websocket
@@ -27,14 +29,16 @@ TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]]
 
 
 class AuthService(BaseHTTPRequestHandler):
-    """Knows two people, whose tokens are their names."""
+    """Knows two people, whose tokens are their names, until they sign out."""
+
+    signed_out: ClassVar[set[str]] = set()
 
     def do_GET(self):
         self._answer(200, {})
 
     def do_POST(self):
         name = self.headers["Authorization"].removeprefix("Bearer ")
-        if name not in ROLES:
+        if name not in ROLES or name in self.signed_out:
             self._answer(401, {"detail": "The token is not valid.", "code": "not_signed_in"})
             return
         user_id, role = ROLES[name]
@@ -54,6 +58,7 @@ class AuthService(BaseHTTPRequestHandler):
 @pytest.fixture
 def environment(database_uri):
     """What a process of the service needs to know, and an auth service for it to ask."""
+    AuthService.signed_out.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), AuthService)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -68,6 +73,17 @@ def environment(database_uri):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def redis_url():
+    url = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+    with redis.Redis.from_url(url, socket_timeout=1) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            pytest.skip(f"no Redis at {url}: {error}")
+    return url
 
 
 @pytest.fixture
@@ -118,6 +134,11 @@ def _prepare(environment):
     subprocess.run([sys.executable, "-m", "shopkit.prepare"], cwd=FOLDER, env=environment, check=True)
 
 
+def _reply(url, text):
+    support = {"Authorization": "Bearer support"}
+    return requests.post(f"{url}/tickets/1/messages", json={"message": text}, headers=support, timeout=5).json()
+
+
 def _chat(url, transports):
     """Alice asks by Socket.IO, support answers by HTTP, alice hears both."""
     with socketio.SimpleClient(reconnection=False) as alice:
@@ -126,12 +147,7 @@ def _chat(url, transports):
         assert alice.client.eio.sid.startswith("5ca1ab1e.")
         assert alice.call("join_chat", {"ticket_id": 1}, timeout=5)["ok"]
         asked = alice.call("chat_message", {"ticket_id": 1, "message": "Hello?"}, timeout=5)["message"]
-        answered = requests.post(
-            f"{url}/tickets/1/messages",
-            json={"message": "Hello!"},
-            headers={"Authorization": "Bearer support"},
-            timeout=5,
-        ).json()
+        answered = _reply(url, "Hello!")
 
         assert alice.receive(timeout=5) == ["new_message", asked]
         assert alice.receive(timeout=5) == ["new_message", answered]
@@ -180,6 +196,48 @@ def test_what_is_no_packet_ends_the_connection_and_nothing_else(environment, log
                 connection.recv()
             connection.close()
         _chat(url, ["websocket"])
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_a_burst_of_messages_is_heard_whole(environment, log, transport):
+    """Over polling a client sends in one POST whatever has gathered, and this one takes 16 packets an answer."""
+    said, answers, heard = [f"message {n}" for n in range(200)], [], []
+    with _running(GUNICORN, environment, log) as (url, _):
+        alice = socketio.Client(reconnection=False)
+        alice.on("new_message", lambda message: heard.append(message["message"]))
+        alice.connect(url, auth={"token": "alice"}, transports=[transport])
+        alice.call("join_chat", {"ticket_id": 1}, timeout=5)
+
+        for text in said:
+            alice.emit("chat_message", {"ticket_id": 1, "message": text}, callback=answers.append)
+
+        _wait_until(lambda: len(answers) == len(heard) == len(said))
+        alice.disconnect()
+    assert [answer["message"]["message"] for answer in answers] == heard == said
+
+
+def test_who_has_signed_out_hears_no_more_of_what_is_said_at_another_instance(environment, log, tmp_path, redis_url):
+    environment["REDIS_URL"] = redis_url
+    elsewhere = {**environment, "PORT": str(_free_port())}
+    other_log = tmp_path / "other log"
+    with (
+        _running(GUNICORN, environment, log) as (url, _),
+        _running(GUNICORN, elsewhere, other_log) as (other_url, _),
+        socketio.SimpleClient(reconnection=False) as alice,
+        socketio.SimpleClient(reconnection=False) as helper,
+    ):
+        for client, token in ((alice, "alice"), (helper, "support")):
+            client.connect(url, auth={"token": token})
+            client.call("join_chat", {"ticket_id": 1}, timeout=5)
+        first = _reply(other_url, "Hello!")
+        assert alice.receive(timeout=5) == helper.receive(timeout=5) == ["new_message", first]
+
+        AuthService.signed_out.add("alice")
+        second = _reply(other_url, "A secret.")
+
+        assert helper.receive(timeout=5) == ["new_message", second]
+        assert alice.receive(timeout=5) == ["error", {"code": "not_signed_in", "error": "The token is not valid."}]
+        _wait_until(lambda: not alice.connected)
 
 
 @pytest.mark.parametrize(("mode", "loaded"), [("", []), ("gevent", ["gevent"]), ("eventlet", ["eventlet"])])
