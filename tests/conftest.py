@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from shopkit.testing import Wiring
 
@@ -31,6 +32,8 @@ SERVICES = {
     5006: "services/customer-support-service",
 }
 SEEDED = 3  # the references of the demonstration's orders are the numbers up to this
+# The same algorithm for a thousandth of the time: guessing a password need not take long here.
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 LIVE = ("confirmed", "processing", "shipped", "delivered")
 ADDRESS = {"address_line1": "1 Test Street", "city": "Testville", "postal_code": "97201", "country": "US"}
 ORDERS = """SELECT o.*, (SELECT SUM(i.price * i.quantity) FROM order_items i WHERE i.order_id = o.id) AS total
@@ -41,7 +44,7 @@ class Shop:
     """The gateway, as somebody's browser sees it."""
 
     def __init__(self, gateway, wiring):
-        self._client = gateway.test_client()
+        self.gateway = gateway.test_client()
         self.wiring = wiring
         self.token = None
 
@@ -49,7 +52,7 @@ class Shop:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        return self._client.open(path, method=method, json=body, headers=headers)
+        return self.gateway.open(path, method=method, json=body, headers=headers)
 
     def sign_in(self, username, password="password123"):  # noqa: S107
         session = self("POST", "/login", {"username": username, "password": password}).json
@@ -58,7 +61,7 @@ class Shop:
 
 
 @pytest.fixture
-def make_app(running_from, environment, tmp_path):
+def make_app(running_from, environment, tmp_path, monkeypatch):
     """Make the app of a folder, on a database of its own, seeded."""
     made = []
 
@@ -68,6 +71,8 @@ def make_app(running_from, environment, tmp_path):
             uri = f"sqlite:///{tmp_path}/{name}.db"
             settings = import_module("settings").Settings.from_env({**environment, "DATABASE_URI": uri})
             app = import_module("app").create_app(settings, adapter)
+            if name == "auth-service":
+                monkeypatch.setattr(import_module("models"), "hasher", QUICK_HASHER)
             if folder.startswith("services/"):
                 db = import_module("models").db
                 with app.app_context():
@@ -95,7 +100,7 @@ def new_shop(shop):
 
     def new_shop():
         other = Shop.__new__(Shop)
-        other._client, other.wiring, other.token = shop._client, shop.wiring, None
+        other.gateway, other.wiring, other.token = shop.gateway, shop.wiring, None
         return other
 
     return new_shop
