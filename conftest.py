@@ -82,7 +82,7 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def running_from():
     """Load another service's modules: `with running_from("services/auth-service"): …`"""
     return lambda folder: running_from_its_folder(ROOT / folder)
@@ -173,6 +173,19 @@ def _postgres():
 def environment():
     """The settings that have no default."""
     return dict(ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def postgres_uri():
+    """Where PostgreSQL answers; what needs it is skipped where none does."""
+    engine = sa.create_engine(POSTGRES_URI, connect_args={"connect_timeout": 3})
+    try:
+        engine.connect().close()
+    except sa.exc.OperationalError as error:
+        pytest.skip(f"no PostgreSQL: {error.orig}")
+    finally:
+        engine.dispose()
+    return POSTGRES_URI
 
 
 @pytest.fixture

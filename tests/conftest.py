@@ -12,12 +12,15 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections import Counter
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from shopkit.testing import Wiring
@@ -60,31 +63,42 @@ class Shop:
         return session
 
 
+@pytest.fixture(scope="session")
+def apps_on(running_from, environment):
+    """`with apps_on(uri_of) as make_app`: makes the app of a folder, seeded, on the database that is meant for it."""
+
+    @contextmanager
+    def apps_on(uri_of):
+        made, patch = [], pytest.MonkeyPatch()
+
+        def make_app(folder, adapter):
+            with running_from(folder):
+                name = folder.rpartition("/")[2]
+                settings = import_module("settings").Settings.from_env({**environment, "DATABASE_URI": uri_of(name)})
+                app = import_module("app").create_app(settings, adapter)
+                if folder.startswith("services/"):
+                    models = import_module("models")
+                    patch.setattr(models, "hasher", QUICK_HASHER, raising=False)
+                    with app.app_context():
+                        models.db.create_all()
+                        import_module("seed").seed()
+                    made.append((app, models.db))
+            return app
+
+        yield make_app
+        patch.undo()
+        for app, db in made:
+            with app.app_context():
+                db.engine.dispose()
+
+    return apps_on
+
+
 @pytest.fixture
-def make_app(running_from, environment, tmp_path, monkeypatch):
-    """Make the app of a folder, on a database of its own, seeded."""
-    made = []
-
-    def make_app(folder, adapter):
-        with running_from(folder):
-            name = folder.rpartition("/")[2]
-            uri = f"sqlite:///{tmp_path}/{name}.db"
-            settings = import_module("settings").Settings.from_env({**environment, "DATABASE_URI": uri})
-            app = import_module("app").create_app(settings, adapter)
-            if name == "auth-service":
-                monkeypatch.setattr(import_module("models"), "hasher", QUICK_HASHER)
-            if folder.startswith("services/"):
-                db = import_module("models").db
-                with app.app_context():
-                    db.create_all()
-                    import_module("seed").seed()
-                made.append((app, db))
-        return app
-
-    yield make_app
-    for app, db in made:
-        with app.app_context():
-            db.engine.dispose()
+def make_app(apps_on, tmp_path):
+    """Make the app of a folder, on an SQLite file of its own, seeded."""
+    with apps_on(lambda name: f"sqlite:///{tmp_path}/{name}.db") as make_app:
+        yield make_app
 
 
 @pytest.fixture
@@ -106,12 +120,29 @@ def new_shop(shop):
     return new_shop
 
 
+@pytest.fixture(scope="session")
+def rows_in():
+    """`rows_in(apps)(database, query)` looks into the databases of apps in this process, each by its name in `ports`."""
+    ports = {"orders": 5005, "sandbox": 5005, "product": 5003, "cart": 5004, "auth": 5001}
+
+    def rows_in(apps):
+        def rows(database, query):
+            app = apps[ports[database]]
+            with app.app_context():
+                ledger = app.extensions["payment_provider"] if database == "sandbox" else app.extensions["sqlalchemy"]
+                with ledger.engine.connect() as connection:
+                    found = connection.execute(sa.text(query)).mappings().all()
+            return [{name: each.hex if isinstance(each, UUID) else each for name, each in row.items()} for row in found]
+
+        return rows
+
+    return rows_in
+
+
 @pytest.fixture
-def shop_rows(shop, tmp_path):
+def shop_rows(shop, rows_in):
     """`shop_rows(database, query)` looks into "orders", "sandbox", "product" or "cart" of the shop in this process."""
-    files = {"orders": "order-service.db", "sandbox": "sandbox.db", "product": "product-service.db"}
-    files["cart"] = "cart-service.db"
-    return lambda database, query: rows_of(tmp_path / files[database], query)
+    return rows_in(dict(shop.wiring.apps))
 
 
 class Checkout:
@@ -308,8 +339,9 @@ def wait_until(condition):
         time.sleep(0.1)
 
 
-def _contradictions(rows):
-    return [*_about_money(rows), *_about_stock(rows), *_about_events(rows), *_about_carts(rows)]
+def _contradictions(rows, carts=()):
+    about_rows = (_about_money, _about_stock, _about_events, _about_claims)
+    return [*(each for about in about_rows for each in about(rows)), *_about_carts(carts)]
 
 
 def _about_money(rows):
@@ -345,16 +377,16 @@ def _about_events(rows):
     """What was told was heard, and once."""
     for service, heard in {"product": "SELECT event_id FROM inbox", "cart": _HEARD_BY_CART}.items():
         told = f"SELECT DISTINCT id AS event_id FROM outbox WHERE target = '{service}-service'"  # noqa: S608
-        sent = [row["event_id"] for row in rows("orders", told)]
-        received = [row["event_id"] for row in rows(service, heard)]
-        if sorted(sent) != sorted(received):
-            yield f"told {sent}, the {service} service heard {received}"
+        sent = Counter(row["event_id"] for row in rows("orders", told))
+        received = Counter(row["event_id"] for row in rows(service, heard))
+        for event in sorted((sent - received) + (received - sent)):
+            yield f"event {event} was told {sent[event]} times and heard {received[event]} times by the {service} service"
 
 
 _HEARD_BY_CART = "SELECT event_id FROM inbox WHERE handler = 'end_claim'"  # and of products, what others tell
 
 
-def _about_carts(rows):
+def _about_claims(rows):
     """What an order claims is in no cart once it is confirmed, and free again once it has failed."""
     orders = {order["reference"]: order["status"] for order in rows("orders", ORDERS)}
     for claim in rows("cart", "SELECT reference FROM claims WHERE ended_at IS NULL"):
@@ -369,6 +401,17 @@ def _about_carts(rows):
             yield f"order {reference} is {status}, and has claimed nothing"
 
 
+def _about_carts(carts):
+    """Whoever is served has a cart that adds up, and nothing that is being bought when nobody buys."""
+    for cart in carts:
+        if cart.get("in_checkout"):
+            yield f"cart {cart['id']} still is in checkout: {cart['in_checkout']}"
+        if round(100 * cart["total"]) != sum(round(100 * item["price"]) * item["quantity"] for item in cart["items"]):
+            yield f"cart {cart['id']} does not add up: {cart}"
+        if len({item["product_id"] for item in cart["items"]}) != len(cart["items"]):
+            yield f"cart {cart['id']} has a product in two lines: {cart['items']}"
+
+
 def rows_of(file, query):
     """What a query finds in an SQLite file."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
@@ -380,7 +423,8 @@ def rows_of(file, query):
 def contradictions():
     """Everything that cannot be true at once; empty when the shop has not lied.
 
-    `contradictions(rows)`, where `rows(database, query)` looks into "orders", "sandbox", "product" or "cart".
+    `contradictions(rows, carts)`, where `rows(database, query)` looks into "orders", "sandbox", "product" or "cart", and carts
+    are what `GET /cart` says to people whose checkouts have come to their ends.
     """
     return _contradictions
 
