@@ -1,0 +1,195 @@
+"""People at home, their talk with the shop, their sessions, and events: what else two may write to at once."""
+
+from pairs.laws import (
+    acted_once,
+    all_sessions_hold,
+    both_fields_stay,
+    no_session_is_left,
+    one_account,
+    one_default_of,
+    ticket_is_one_or_the_other,
+)
+from pairs.pair import pair
+from pairs.sent import (
+    ADD_ADDRESS,
+    ADD_CARD,
+    ADD_DEFAULT_ADDRESS,
+    ADD_DEFAULT_CARD,
+    CLOSE,
+    DROP_ADDRESS,
+    DROP_CARD,
+    LOGOUT,
+    REFRESH,
+    REPLY,
+    SECOND_FAILS,
+    STAFF_CLOSE,
+    STAFF_REPLY,
+    deliver,
+    register,
+    with_key,
+)
+from pairs.world import CARTS, PRODUCTS, PROFILES, SUPPORT
+
+AT_HOME = [
+    pair(
+        "first words about oneself",
+        "somebody",
+        ("buyer", "PUT", "/profile", {"first_name": "Ann"}),
+        ("buyer", "PUT", "/profile", {"city": "Portland"}),
+        "200+200",
+        both_fields_stay("/profile", first_name="Ann", city="Portland"),
+    ),
+    pair("two first addresses", "somebody", ADD_ADDRESS, ADD_ADDRESS, "201+201", one_default_of("/addresses", [2])),
+    pair(
+        "two new default addresses",
+        "two_addresses",
+        ADD_DEFAULT_ADDRESS,
+        ADD_DEFAULT_ADDRESS,
+        "201+201",
+        one_default_of("/addresses", [4]),
+    ),
+    pair(
+        "an address twice with one key",
+        "somebody",
+        with_key(ADD_ADDRESS),
+        with_key(ADD_ADDRESS),
+        f"201+201 {SECOND_FAILS}",
+        acted_once("/addresses", 1),
+    ),
+    pair(
+        "two become the default",
+        "two_addresses",
+        ("buyer", "PUT", "/addresses/{address}", {"is_default": True}),
+        ("buyer", "PUT", "/addresses/{other_address}", {"is_default": True}),
+        "200+200",
+        one_default_of("/addresses", [2]),
+    ),
+    pair(
+        "two fields of an address",
+        "two_addresses",
+        ("buyer", "PUT", "/addresses/{address}", {"label": "Home"}),
+        ("buyer", "PUT", "/addresses/{address}", {"city": "Portland"}),
+        "200+200",
+        both_fields_stay("/addresses/{address}", label="Home", city="Portland"),
+    ),
+    pair(
+        "the default goes, another comes",
+        "two_addresses",
+        DROP_ADDRESS,
+        ("buyer", "PUT", "/addresses/{other_address}", {"is_default": True}),
+        "204+200",
+        one_default_of("/addresses", [1]),
+    ),
+    pair(
+        "both go",
+        "two_addresses",
+        DROP_ADDRESS,
+        ("buyer", "DELETE", "/addresses/{other_address}"),
+        "204+204",
+        one_default_of("/addresses", [0]),
+    ),
+    pair(
+        "an address goes twice",
+        "two_addresses",
+        DROP_ADDRESS,
+        DROP_ADDRESS,
+        "204+404 404+204",
+        one_default_of("/addresses", [1]),
+    ),
+    pair(
+        "an address goes and is changed",
+        "two_addresses",
+        DROP_ADDRESS,
+        ("buyer", "PUT", "/addresses/{address}", {"is_default": True}),
+        "204+200 204+404",
+        one_default_of("/addresses", [1]),
+    ),
+    pair("two first cards", "somebody", ADD_CARD, ADD_CARD, "201+201", one_default_of("/payment-methods", [2])),
+    pair(
+        "a card twice with one key",
+        "somebody",
+        with_key(ADD_CARD),
+        with_key(ADD_CARD),
+        f"201+201 {SECOND_FAILS}",
+        acted_once("/payment-methods", 1),
+    ),
+    pair(
+        "the default card goes, another comes",
+        "two_cards",
+        DROP_CARD,
+        ADD_DEFAULT_CARD,
+        "204+201",
+        one_default_of("/payment-methods", [2]),
+    ),
+    pair(
+        "a card goes twice",
+        "two_cards",
+        DROP_CARD,
+        DROP_CARD,
+        "204+404 404+204",
+        one_default_of("/payment-methods", [1]),
+    ),
+    pair(
+        "both cards go",
+        "two_cards",
+        DROP_CARD,
+        ("buyer", "DELETE", "/payment-methods/{other_card}"),
+        "204+204",
+        one_default_of("/payment-methods", [0]),
+    ),
+]
+
+TALK = [
+    pair(
+        "a ticket twice with one key",
+        "somebody",
+        with_key(("buyer", "POST", "/tickets", {"subject": "Lamp", "message": "It flickers."})),
+        with_key(("buyer", "POST", "/tickets", {"subject": "Lamp", "message": "It flickers."})),
+        f"201+201 {SECOND_FAILS}",
+        acted_once("/tickets", 1),
+    ),
+    pair("reply, close", "a_ticket", REPLY, STAFF_CLOSE, "201+200", ticket_is_one_or_the_other),
+    pair("reply, close again", "a_closed_ticket", STAFF_REPLY, CLOSE, "201+200", ticket_is_one_or_the_other),
+    pair("reply, reply", "a_closed_ticket", REPLY, STAFF_REPLY, "201+201", ticket_is_one_or_the_other),
+    pair("close, close", "a_ticket", CLOSE, STAFF_CLOSE, "200+200", ticket_is_one_or_the_other),
+]
+
+SESSIONS = [
+    pair("one name", "nobody", register(), register(email="other-{number}@example.com"), SECOND_FAILS, one_account),
+    pair("one e-mail", "nobody", register(), register(name="other-{number}"), SECOND_FAILS),
+    pair("refresh, refresh", "somebody", REFRESH, REFRESH, "200+200", all_sessions_hold),
+    pair("refresh, logout", "somebody", REFRESH, LOGOUT, "200+200 401+200", no_session_is_left),
+    pair("logout, logout", "somebody", LOGOUT, LOGOUT, "200+200 200+401 401+200"),
+]
+
+EVENTS = [
+    pair(
+        "an order's event twice",
+        "an_event_of_an_order",
+        deliver("{event}", PRODUCTS),
+        deliver("{event}", PRODUCTS),
+        "204+204",
+    ),
+    pair(
+        "an order's event twice at support",
+        "an_event_of_an_order",
+        deliver("{support_event}", SUPPORT),
+        deliver("{support_event}", SUPPORT),
+        "204+204",
+    ),
+    pair(
+        "a product's event twice",
+        "an_event_of_a_product",
+        deliver("{event}", CARTS),
+        deliver("{event}", CARTS),
+        "204+204",
+    ),
+    pair(
+        "an account's event, and words about oneself",
+        "an_event_of_an_account",
+        deliver("{event}", PROFILES),
+        ("buyer", "PUT", "/profile", {"first_name": "Ann"}),
+        "204+200",
+        both_fields_stay("/profile", first_name="Ann"),
+    ),
+]
