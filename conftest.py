@@ -27,7 +27,7 @@ POSTGRES_URI = os.environ.get("TEST_POSTGRES_URI", "postgresql+psycopg://postgre
 ENVIRONMENT = {
     "SECRET_KEY": "a secret of the tests",
     "JWT_SECRET_KEY": "a secret of the tests, long enough for HS256",
-    "SERVICE_CLIENTS": "order-service:a service's secret,product-service:a service's secret,cart-service:a service's secret",
+    "SERVICE_CLIENTS": ",".join(f"{name}-service:a service's secret" for name in ("cart", "order", "product")),
     "SERVICE_CLIENT_SECRET": "a service's secret",
 }
 PEOPLE = {

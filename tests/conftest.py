@@ -122,7 +122,7 @@ def new_shop(shop):
 
 @pytest.fixture(scope="session")
 def rows_in():
-    """`rows_in(apps)(database, query)` looks into the databases of apps in this process, each by its name in `ports`."""
+    """`rows_in(apps)(database, query)` looks into a database, by its name in `ports`, of apps in this process."""
     ports = {"orders": 5005, "sandbox": 5005, "product": 5003, "cart": 5004, "auth": 5001}
 
     def rows_in(apps):
@@ -380,7 +380,7 @@ def _about_events(rows):
         sent = Counter(row["event_id"] for row in rows("orders", told))
         received = Counter(row["event_id"] for row in rows(service, heard))
         for event in sorted((sent - received) + (received - sent)):
-            yield f"event {event} was told {sent[event]} times and heard {received[event]} times by the {service} service"
+            yield f"event {event} was told {sent[event]} times, {service} heard it {received[event]} times"
 
 
 _HEARD_BY_CART = "SELECT event_id FROM inbox WHERE handler = 'end_claim'"  # and of products, what others tell
@@ -423,8 +423,8 @@ def rows_of(file, query):
 def contradictions():
     """Everything that cannot be true at once; empty when the shop has not lied.
 
-    `contradictions(rows, carts)`, where `rows(database, query)` looks into "orders", "sandbox", "product" or "cart", and carts
-    are what `GET /cart` says to people whose checkouts have come to their ends.
+    `contradictions(rows, carts)`, where `rows(database, query)` looks into "orders", "sandbox", "product" or "cart", and
+    carts are what `GET /cart` says to people whose checkouts have come to their ends.
     """
     return _contradictions
 
