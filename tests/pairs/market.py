@@ -1,18 +1,45 @@
 """A shop where two requests meet: at once, or one while the other is on its way."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from threading import Barrier
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import requests
 import sqlalchemy as sa
 
-from pairs.world import AUTH, ORDERS, PRODUCTS, World
+from pairs.world import AUTH, CARTS, ORDERS, PRODUCTS, World
+from shopkit.database import now
+from shopkit.errors import UpstreamTimeout
 from shopkit.testing import Wiring
 
 PROVIDER_CALLS = ("charge", "find", "void", "refund")
+SERVICES_THAT_WRITE = (ORDERS, CARTS, PRODUCTS)
+
+
+class Stopped(BaseException):
+    """The machine stops: nothing more is done, nothing is answered."""
+
+
+STOPPED = Stopped()
+LOCKED = sa.exc.OperationalError("a statement", None, Exception("database is locked"))
+PROVIDER_IS_SILENT = UpstreamTimeout("The payment provider did not answer in time.", code="payment_unknown")
+# Where a step fails, before or after a call or at what a service writes, and how.
+FAULTS = {
+    "a call is lost": ("before", requests.ConnectionError("nobody is there")),
+    "an answer is lost": ("after", requests.ReadTimeout("silence")),
+    "the orders are locked": (ORDERS, LOCKED),
+    "the carts are locked": (CARTS, LOCKED),
+    "the shelves are locked": (PRODUCTS, LOCKED),
+    "all stops before a call": ("before", STOPPED),
+    "all stops after a call": ("after", STOPPED),
+    "all stops while orders are written": (ORDERS, STOPPED),
+    "all stops while carts are written": (CARTS, STOPPED),
+}
 
 
 class Interruptible(Wiring):
@@ -20,33 +47,34 @@ class Interruptible(Wiring):
 
     def __init__(self):
         super().__init__()
-        self._before, self._happening = 0, None
+        self._left, self._before, self._after = 0, None, None
         self.interrupted = ""
 
-    def interrupt(self, nth, happening):
-        self._before, self._happening = nth, happening
+    def interrupt(self, nth, before=None, after=None):
+        """Let something happen before or after the nth call from now on; it may raise."""
+        self._left, self._before, self._after, self.interrupted = nth, before, after, ""
 
     def send(self, request, *args, **kwargs):
         url = urlsplit(request.url)
-        if url.port != AUTH:  # asking who somebody is changes nothing, and comes before everything
-            self.reach(f"{request.method} {url.path}")
-        return super().send(request, *args, **kwargs)
-
-    def reach(self, call):
-        if self._happening is None:
-            return
-        self._before -= 1
-        if self._before == 0:
-            happening, self._happening, self.interrupted = self._happening, None, call
-            happening()
+        if url.port == AUTH:  # asking who somebody is changes nothing, and comes before everything
+            return super().send(request, *args, **kwargs)
+        return self._pass_on(f"{request.method} {url.path}", super().send, request, *args, **kwargs)
 
     def watch(self, provider):
         for name in PROVIDER_CALLS:
             setattr(provider, name, partial(self._pass_on, name, getattr(provider, name)))
 
-    def _pass_on(self, name, call, *args):
-        self.reach(name)
-        return call(*args)
+    def _pass_on(self, name, call, *args, **kwargs):
+        self._left -= 1
+        if self._left:
+            return call(*args, **kwargs)
+        self.interrupted = name
+        if self._before:
+            self._before()
+        answer = call(*args, **kwargs)
+        if self._after:
+            self._after()
+        return answer
 
 
 class Market:
@@ -94,13 +122,70 @@ class Market:
             with ThreadPoolExecutor(1) as another_thread:  # where Flask knows nothing of the request that waits
                 answered.append(another_thread.submit(world.ask, *inner).result())
 
-        self.wiring.interrupt(nth, happen)
+        self.wiring.interrupt(nth, before=happen)
         outer_answer = world.ask(*outer)
-        self.wiring.interrupt(0, None)
-        call = self.wiring.interrupted if answered else ""
+        call = self.wiring.interrupted
+        self.wiring.interrupt(0)
         if not answered:
             happen()
         return outer_answer, answered[0], call
+
+    def with_a_fault(self, fault, nth, world, ask):
+        """Send a request of which the nth step fails.
+
+        :return: the answer, of status 0 if there was none, and what failed; empty if there were fewer steps.
+        """
+        where, what = FAULTS[fault]
+        failing = self._failing_statement if where in SERVICES_THAT_WRITE else self._failing_call
+        try:
+            with failing(where, nth, what) as failed:
+                answer = world.ask(*ask)
+        except Stopped:
+            answer = SimpleNamespace(status_code=0, json={}, text="")
+        return answer, f"{fault}: {failed[0]}" if failed else ""
+
+    @contextmanager
+    def _failing_call(self, where, nth, what):
+        failed = []
+
+        def fail():
+            failed.append(self.wiring.interrupted)
+            is_of_provider = self.wiring.interrupted in PROVIDER_CALLS
+            raise PROVIDER_IS_SILENT if is_of_provider and what is not STOPPED else what
+
+        self.wiring.interrupt(nth, **{where: fail})
+        try:
+            yield failed
+        finally:
+            self.wiring.interrupt(0)
+
+    @contextmanager
+    def _failing_statement(self, port, nth, what):
+        failed, statements = [], count(1)
+        with self.apps[port].app_context():
+            engine = self.apps[port].extensions["sqlalchemy"].engine
+
+        def fail(_, __, statement, *___):
+            if statement.startswith(("INSERT", "UPDATE", "DELETE")) and next(statements) == nth:
+                failed.append(" ".join(statement.split()[:4]))
+                raise what
+
+        sa.event.listen(engine, "before_cursor_execute", fail)
+        try:
+            yield failed
+        finally:
+            sa.event.remove(engine, "before_cursor_execute", fail)
+
+    def recover(self):
+        """Let the recovery come, for which every lease has ended."""
+        app = self.apps[ORDERS]
+        with app.app_context():
+            db = app.extensions["sqlalchemy"]
+            orders = db.metadata.tables["orders"]
+            with db.engine.begin() as connection:
+                connection.execute(sa.update(orders).values(leased_until=now() - timedelta(seconds=1)))
+        for _ in range(2):
+            self.run_jobs(ORDERS)
 
     def run_jobs(self, port):
         app = self.apps[port]
