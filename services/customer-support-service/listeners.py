@@ -74,17 +74,21 @@ class CheckingManager(Manager):
         problems = self._problems(message["ticket_id"], dict(self.get_participants(namespace, room)))
         super().emit(NEW_MESSAGE, message, namespace, room=room, skip_sid=list(problems))
         for sid, problem in problems.items():
-            logger.info("%s %s", NEW_MESSAGE, problem["status"])
-            self.server.emit("error", in_short(problem), to=sid, namespace=namespace, ignore_queue=True)
-            self.server.disconnect(sid, namespace, ignore_queue=True)
+            if problem:
+                logger.info("%s %s", NEW_MESSAGE, problem["status"])
+                self.server.emit("error", in_short(problem), to=sid, namespace=namespace, ignore_queue=True)
+                self.server.disconnect(sid, namespace, ignore_queue=True)
 
-    def _problems(self, ticket_id: int, participants: dict[str, str]) -> dict[str, dict[str, Any]]:
-        """Of those who may not hear the ticket, by their sockets."""
+    def _problems(self, ticket_id: int, participants: dict[str, str]) -> dict[str, Problem]:
+        """Of those who may not hear the ticket, by their sockets; None for one that is gone in the meantime."""
         found: dict[str, Problem] = {}
         away: Problem = None
-        problems = {}
+        problems: dict[str, Problem] = {}
         for sid, eio_sid in participants.items():
-            environ = self.server.environ[eio_sid]
+            environ = self.server.environ.get(eio_sid)
+            if environ is None:
+                problems[sid] = None
+                continue
             token = environ.get("HTTP_AUTHORIZATION", "")
             if token not in found:
                 problem = found[token] = away or _problem_of_hearing(ticket_id, environ)

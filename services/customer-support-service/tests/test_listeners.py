@@ -128,6 +128,16 @@ def test_nobody_is_asked_about_where_nobody_listens(auth, reply):
     assert auth.asked == ["support"]
 
 
+def test_who_is_going_just_now_does_not_keep_the_others_from_hearing(listening, seeded, reply):
+    alice, helper = listening("alice"), listening("support")
+    environs = seeded.extensions["socketio"].server.environ
+    del environs[next(iter(environs))]
+
+    message = reply()
+
+    assert (_heard(alice), _heard(helper)) == ([], [message])
+
+
 def test_a_slow_answer_about_a_listener_does_not_keep_the_sender_waiting(listening, auth, reply, network):
     go_on = threading.Event()
 
