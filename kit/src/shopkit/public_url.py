@@ -13,7 +13,7 @@ HEADER = "X-Public-Url"
 
 _LOOPBACK = r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])"
 _LOOPBACK_HOST = re.compile(rf"{_LOOPBACK}(?::[0-9]{{1,5}})?", re.IGNORECASE)
-_LOOPBACK_URL = re.compile(rf"^(https?://){_LOOPBACK}(?=[:/])", re.IGNORECASE)
+_LOOPBACK_URL = re.compile(rf"^(https?://){_LOOPBACK}(?=[:/]|$)", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
@@ -31,8 +31,8 @@ def relative(address: str) -> str:
 
     One machine has several loopback hosts: what was read under `localhost` may be sent back under `127.0.0.1`.
     """
-    ours, given = (_LOOPBACK_URL.sub(r"\1localhost", f"{each}/") for each in (_public_url(), address))
-    return given.removeprefix(ours[:-1])[:-1] if ours != "/" and given.startswith(ours) else address
+    ours, given = _with_one_loopback(_public_url()), _with_one_loopback(address)
+    return given.removeprefix(ours) if ours and given.startswith(f"{ours}/") else address
 
 
 def here() -> str:
@@ -42,3 +42,7 @@ def here() -> str:
 
 def _public_url() -> str:
     return request.headers.get(HEADER, "") if has_request_context() else ""
+
+
+def _with_one_loopback(address: str) -> str:
+    return _LOOPBACK_URL.sub(r"\1localhost", address)
