@@ -1,11 +1,11 @@
 """Which other sites' pages may use the shop from a browser: CORS for requests, the same list for WebSockets."""
 
-import re
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
 from flask import request as current_request
+from flask_cors.core import get_cors_headers, get_cors_options
 from werkzeug import Request
 
 from shopkit.errors import NotAllowed
@@ -15,36 +15,43 @@ if TYPE_CHECKING:
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 EVERYBODY = "*"
-
-_EXPOSED = (
-    *("X-Total-Count", "Link", "ETag", "Location", "X-Request-ID", "X-Corrected-To", "Idempotent-Replayed"),
-    *("Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"),
-)
-_HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?:[ \t]*,[ \t]*[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
 VARY = ("Vary", "Origin")
+
+_OPTIONS: dict[str, Any] = {
+    "methods": METHODS,
+    "allow_headers": "*",  # whatever is asked for
+    "expose_headers": [
+        *("X-Total-Count", "Link", "ETag", "Location", "X-Request-ID", "X-Corrected-To", "Idempotent-Replayed"),
+        *("Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"),
+    ],
+    "max_age": 600,
+    "always_send": False,
+    "vary_header": False,  # it would only be there when the origin is known, and mislead caches
+}
 
 
 class Origins:
-    """Those that are welcome beside our own.
+    """Those that are welcome beside our own; whoever is not named is welcome without credentials at most.
 
     :param app: the gateway's own pages, which say the same to browsers, and answer preflights for all paths.
     """
 
     def __init__(self, welcome: AbstractSet[str], app: Flask) -> None:
         self._welcome = welcome
+        named = {"origins": sorted(welcome - {EVERYBODY}), "supports_credentials": True}
+        everybody = {"origins": [EVERYBODY] if EVERYBODY in welcome else [], "send_wildcard": True}
+        self._options = [get_cors_options(app, {**_OPTIONS, **whose}) for whose in (named, everybody)]
         app.before_request(_answer_preflight)
         app.after_request(self._permit)
 
     def permissions(self, request: Request) -> list[tuple[str, str]]:
-        """What an answer to this request says to browsers. Everybody is welcome without credentials at most."""
-        origin = request.headers.get("Origin", "")
-        if origin and origin.lower() in self._welcome - {EVERYBODY}:
-            whose = [("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true")]
-        elif origin and EVERYBODY in self._welcome:
-            whose = [("Access-Control-Allow-Origin", EVERYBODY)]
-        else:
+        """What an answer to this request says to browsers."""
+        if "HTTP_ORIGIN" not in request.environ:
             return []
-        return [*whose, *_what(request)]
+        for options in self._options:
+            if allowed := get_cors_headers(options, request.headers, request.method):
+                return [(name, str(text)) for name, text in allowed.items()]
+        return []
 
     def refuse_strangers(self, request: Request) -> None:
         """Browsers open WebSockets across origins without asking first, so the answer has to be here.
@@ -63,15 +70,6 @@ class Origins:
 
 def is_preflight(environ: "WSGIEnvironment") -> bool:
     return environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-
-
-def _what(request: Request) -> list[tuple[str, str]]:
-    """What pages may send, for a preflight, or see of an answer."""
-    if not is_preflight(request.environ):
-        return [("Access-Control-Expose-Headers", ", ".join(_EXPOSED))]
-    said = [("Access-Control-Allow-Methods", ", ".join(METHODS)), ("Access-Control-Max-Age", "600")]
-    wanted = request.headers.get("Access-Control-Request-Headers", "")
-    return [*said, ("Access-Control-Allow-Headers", wanted)] if _HEADER_NAMES.fullmatch(wanted) else said
 
 
 def _answer_preflight() -> tuple[str, int] | None:

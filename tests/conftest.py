@@ -423,7 +423,7 @@ def rows_of(file, query):
 def contradictions():
     """Everything that cannot be true at once; empty when the shop has not lied.
 
-    `contradictions(rows, carts)`, where `rows(database, query)` looks into "orders", "sandbox", "product" or "cart", and
+    `contradictions(rows, carts)`, where `rows(database, query)` looks into the databases of the shop, and
     carts are what `GET /cart` says to people whose checkouts have come to their ends.
     """
     return _contradictions

@@ -29,7 +29,7 @@ _WARM = (
 )
 _WORKERS = {
     "threads": ("gunicorn.workers.gthread",),
-    "gevent": ("gunicorn.workers.ggevent",),
+    "gevent": ("gunicorn.workers.ggevent", "flask_cors.core"),
 }
 _SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
 
