@@ -26,7 +26,7 @@ def add(body: NewItem) -> Answer:
 @cart.put("/cart/items/<int:item_id>", responses={200: CartOut})
 def change(path: ItemPath, body: QuantityChange) -> Answer:
     """Say how many of an item it shall be; 0 takes it out."""
-    changed = shopping.set_quantity(current_user().id, path.item_id, body.quantity)
+    changed = shopping.set_quantity(current_user().id, path.item_id, body)
     db.session.commit()
     return changed
 

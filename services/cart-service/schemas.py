@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, computed_field
 
-from shopkit.schemas import Amount, Id, Input, Output, PublicUrl, Timestamp
+from shopkit.schemas import Amount, Edit, Id, Input, Output, PublicUrl, Timestamp
 
 CURRENCY = "USD"
 
@@ -18,12 +18,6 @@ QuantityOrNone = Annotated[int, Field(strict=True, ge=0, le=MOST_OF_ONE)]
 class NewItem(Input):
     product_id: Id
     quantity: Quantity = 1
-
-
-class QuantityChange(Input):
-    """0 takes the item out."""
-
-    quantity: QuantityOrNone
 
 
 class NewClaim(Input):
@@ -86,6 +80,14 @@ class ItemOut(Line):
 
     id: int
     problems: list[Problem]
+
+
+class QuantityChange(Edit):
+    """0 takes the item out."""
+
+    shown = ItemOut
+
+    quantity: QuantityOrNone
 
 
 class ItemInCheckout(Line):

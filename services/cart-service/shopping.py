@@ -21,6 +21,7 @@ from schemas import (
     OutOfStock,
     PriceChanged,
     Problem,
+    QuantityChange,
     QuantityReduced,
 )
 from shopkit.database import fetch_or_404
@@ -29,6 +30,7 @@ from shopkit.errors import Conflict, NotFound
 MOST_PRODUCTS = AT_ONCE
 
 Change = Callable[[Cart, Products], None]
+Item = CartItem | sa.Row[Any]
 
 
 def look_at(user_id: int) -> CartOut:
@@ -57,22 +59,24 @@ def put_in(user_id: int, product_id: int, quantity: int) -> CartOut:
     return _change(user_id, add, product_id)
 
 
-def set_quantity(user_id: int, item_id: int, quantity: int) -> CartOut:
+def set_quantity(user_id: int, item_id: int, wanted: QuantityChange) -> CartOut:
     """Say how many of an item it shall be; none takes it out.
 
     :raise NotFound: no such item in this cart.
+    :raise Invalid: something else of it would be changed.
     :raise Conflict: there are not that many, its product is no longer sold, or an order is buying it.
     """
 
     def change(cart: Cart, known: Products) -> None:
         item = _free_item(cart, item_id)
-        if quantity == 0:
+        product = known[item.product_id]
+        wanted.refuse_changes_of(_shown(item, product))
+        if wanted.quantity == 0:
             db.session.delete(item)
             return
-        product = known[item.product_id]
         if not product.is_sold:
             raise Conflict(f"{product.name} is no longer sold.", code="no_longer_sold")
-        _set_quantity(item, product, quantity)
+        _set_quantity(item, product, wanted.quantity)
 
     return _change(user_id, change)
 
@@ -145,7 +149,7 @@ def _priced(cart: Cart, contents: Sequence[sa.Row[Any]], known: Products) -> Car
     return CartOut(id=cart.id, version=cart.version, items=items, in_checkout=in_checkout)
 
 
-def _shown(item: sa.Row[Any], product: Product) -> ItemOut:
+def _shown(item: Item, product: Product) -> ItemOut:
     return ItemOut(
         id=item.id,
         product_id=product.id,
@@ -168,12 +172,12 @@ def _shown_in_checkout(item: sa.Row[Any], product: Product) -> ItemInCheckout:
     )
 
 
-def _price(item: sa.Row[Any], product: Product) -> int:
+def _price(item: Item, product: Product) -> int:
     """Today's; of what is no longer sold, what the buyer saw."""
     return product.price if product.is_sold or item.seen_price is None else item.seen_price
 
 
-def _problems(product: Product, item: sa.Row[Any]) -> list[Problem]:
+def _problems(product: Product, item: Item) -> list[Problem]:
     """What the buyer does not know yet."""
     if not product.is_sold:
         return [NoLongerSold(message=f"{product.name} is no longer sold; take it out.")]

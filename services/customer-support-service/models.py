@@ -26,7 +26,7 @@ class RecentOrder(db.Model):
     order_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_id: Mapped[int]
     status: Mapped[str] = mapped_column(sa.String(20))
-    total_amount: Mapped[int]
+    total_amount: Mapped[int] = mapped_column(sa.BigInteger)
     currency: Mapped[str] = mapped_column(sa.String(3))
 
 

@@ -152,16 +152,17 @@ class Checkout:
                 self.settlement.settle(order, said)
         except LeaseLost:
             logger.info("order %s is settled by somebody else", order_id)
-        except Exception:  # the recovery tries again whatever cannot be settled now
+        except Exception as failure:  # the recovery tries again whatever cannot be settled now
             logger.warning("order %s is left to the recovery", order_id, exc_info=True)
+            error = failure
         status = _status_now(order)
-        is_refused = said is not None and said.status < 500
-        if status == OrderStatus.PENDING and not is_refused:
+        if status == OrderStatus.PENDING:
             raise _pending(order_id, error) from error
-        if status == OrderStatus.FAILED and (said is None or is_refused):
+        if status == OrderStatus.FAILED and said is not None and said.status >= 500:
+            said.extra["order_id"] = order_id
+            raise said
+        if status == OrderStatus.FAILED:
             raise _why_it_failed(order) from error
-        if status in (OrderStatus.PENDING, OrderStatus.FAILED) and said is not None:
-            raise _with_id(said, order_id) from error
 
 
 def _save_pending(purchase: Purchase, patience: timedelta) -> Order:
@@ -226,8 +227,3 @@ def _pending(order_id: int, error: Exception | None) -> ShopError:
     )
     problem.headers = {}  # it says when to look, not to try again
     return problem
-
-
-def _with_id(error: ShopError, order_id: int) -> ShopError:
-    error.extra["order_id"] = order_id
-    return error

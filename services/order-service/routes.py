@@ -58,6 +58,7 @@ def show(path: OrderPath) -> Answer:
 def change_status(path: OrderPath, body: StatusChange) -> Answer:
     """Move an order on; a customer may only cancel."""
     order = _order(path.order_id)
+    body.refuse_changes_of(OrderOut.model_validate(order))
     if body.status == OrderStatus.CANCELLED:
         return _cancelled(order)
     if not current_user().is_staff:

@@ -17,9 +17,25 @@ from pydantic import (
 from models import CUSTOMER_ACTIONS, STAFF_ACTIONS, Order, OrderStatus, PaymentStatus
 from shopkit.auth import current_user
 from shopkit.paging import Page
-from shopkit.schemas import Amount, AmountIn, Id, Input, Output, PublicUrl, Query, QueryId, Timestamp
+from shopkit.schemas import (
+    AMOUNT_SCHEMA,
+    MAX_AMOUNT,
+    Amount,
+    Edit,
+    Id,
+    Input,
+    Output,
+    PublicUrl,
+    Query,
+    QueryId,
+    Timestamp,
+    minor_units,
+)
 
 LONGEST_LINE = 500
+# the dearest cart there can be: a hundred products, 99 of each
+MAX_TOTAL = 100 * 99 * MAX_AMOUNT
+TotalIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_TOTAL), AMOUNT_SCHEMA]
 
 Required = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Optional = Annotated[str | None, Field(max_length=200)]
@@ -68,17 +84,13 @@ class NewOrder(Input):
     )
     address_id: Id | None = None
     # what the buyer saw; without it, what the cart said when its lines were last changed
-    expected_total: AmountIn | None = None
+    expected_total: TotalIn | None = None
 
     @model_validator(mode="after")
     def one_address(self) -> Self:
         if self.shipping_address is not None and self.address_id is not None:
             raise ValueError("send either a shipping_address or an address_id")
         return self
-
-
-class StatusChange(Input):
-    status: Status
 
 
 class OrderPath(Output):
@@ -140,6 +152,12 @@ class OrderOut(Output):
         actions = STAFF_ACTIONS if current_user().is_staff else CUSTOMER_ACTIONS
         names = set(cls.model_fields) - {"allowed_actions"}
         return {**{name: getattr(order, name) for name in names}, "allowed_actions": order.actions(actions)}
+
+
+class StatusChange(Edit):
+    shown = OrderOut
+
+    status: Status
 
 
 class ContradictionOut(Output):

@@ -62,12 +62,12 @@ def _number_in_digits(sent: object) -> object:
 
 
 _DIGITS = re.compile("[0-9]{1,10}")
-_AMOUNT_SCHEMA = WithJsonSchema({"type": "number", "multipleOf": 0.01, "minimum": 0})
+AMOUNT_SCHEMA = WithJsonSchema({"type": "number", "multipleOf": 0.01, "minimum": 0})
 
-Amount = Annotated[int, PlainSerializer(amount, when_used="always"), _AMOUNT_SCHEMA]
+Amount = Annotated[int, PlainSerializer(amount, when_used="always"), AMOUNT_SCHEMA]
 """An amount of money going out: minor units here, a number with two decimals in JSON."""
 
-AmountIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_AMOUNT), _AMOUNT_SCHEMA]
+AmountIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_AMOUNT), AMOUNT_SCHEMA]
 """An amount of money coming in: a number with at most two decimals in JSON, minor units here."""
 
 Id = Annotated[int, BeforeValidator(_number_in_digits), Field(strict=True, ge=1, le=MAX_ID)]

@@ -324,6 +324,17 @@ class TestSayingHowMany:
         assert (response.json["available"], response.json["wanted"]) == (10, 11)
         assert quantities() == {2: 1, 5: 2}
 
+    def test_what_the_cart_showed_can_be_sent_back(self, put_in, client, alice):
+        item = put_in(2, 3).json["items"][0]
+
+        same = client.put(f"/cart/items/{item['id']}", json=item, headers=alice)
+        more = client.put(f"/cart/items/{item['id']}", json={**item, "quantity": 4}, headers=alice)
+        dearer = client.put(f"/cart/items/{item['id']}", json={**item, "quantity": 4, "price": 1}, headers=alice)
+
+        assert (same.status_code, same.json["items"]) == (200, [item])
+        assert more.json["items"][0]["quantity"] == 4
+        assert (dearer.status_code, [error["field"] for error in dearer.json["errors"]]) == (422, ["price", "subtotal"])
+
     def test_none_takes_it_out(self, seeded, shelf, quantities, client, alice):
         response = client.put("/cart/items/1", json={"quantity": 0}, headers=alice)
 

@@ -42,6 +42,12 @@ def test_staff_see_what_the_writer_of_a_ticket_has_ordered(hear, orders):
     assert orders() == [{"order_id": 7, "status": "confirmed", "total_amount": 59.97, "currency": "USD"}]
 
 
+def test_the_dearest_order_there_can_be_is_heard_of(hear, orders):
+    hear("confirmed", total_amount=990_000_000)
+
+    assert orders()[0]["total_amount"] == 990_000_000
+
+
 def test_the_ticket_is_otherwise_the_same(client, ticket, support, alice, orders):
     shown = client.get(f"/tickets/{ticket['id']}", headers=support).json
 

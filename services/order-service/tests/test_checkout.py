@@ -209,6 +209,15 @@ def test_a_price_that_the_buyer_has_not_seen_stops_the_checkout(check_out, partn
     assert charges() == []
 
 
+def test_the_dearest_cart_can_be_bought_for_the_total_that_it_shows(check_out, partners):
+    cart = partners.answer_of("GET", "/cart")
+    cart["items"] = [{**cart["items"][0], "price": 10_000_000, "quantity": 99}]
+    cart["total"] = 990_000_000
+    partners.on("POST", "/internal/reservations", {"items": [{"product_id": 1, "unit_price": 10_000_000}]}, 201)
+
+    assert check_out(expected_total=990_000_000).json["total_amount"] == 990_000_000
+
+
 @pytest.mark.parametrize(("expected", "status"), [(50.99, 201), (49.99, 409), (51, 409)])
 def test_the_total_that_the_buyer_names_is_the_one_that_counts(check_out, partners, expected, status):
     _make_lamps_dearer(partners)

@@ -202,6 +202,15 @@ class TestMoving:
         assert moved.json["status"] == "processing"
         assert len(client.get(f"/orders?status={status.strip().upper()}", headers=alice).json) == 1
 
+    def test_what_the_order_showed_can_be_sent_back_with_another_status(self, order, client, admin):
+        seen = client.get(f"/orders/{order['id']}", headers=admin).json
+
+        cheaper = client.put(f"/orders/{order['id']}", json={**seen, "total_amount": 1}, headers=admin)
+        moved = client.put(f"/orders/{order['id']}", json={**seen, "status": "processing"}, headers=admin)
+
+        assert (cheaper.status_code, cheaper.json["errors"][0]["field"]) == (422, "total_amount")
+        assert (moved.status_code, moved.json["status"]) == (200, "processing")
+
     def test_a_move_that_is_sent_twice_is_answered_twice_and_done_once(self, order, client, admin):
         answers = [client.put(f"/orders/{order['id']}", json={"status": "processing"}, headers=admin) for _ in range(2)]
 
