@@ -244,7 +244,9 @@ def new_checkout(tmp_path_factory, environment):
     made = []
 
     def new_checkout():
-        made.append(Checkout(tmp_path_factory.mktemp("checkout"), environment))
+        # Wherever somebody keeps it.
+        folder = tmp_path_factory.mktemp("checkout") / 'somebody\'s "100 %20 %(x)s" shop'
+        made.append(Checkout(folder, environment))
         return made[-1]
 
     yield new_checkout
@@ -414,7 +416,7 @@ def _about_carts(carts):
 
 def rows_of(file, query):
     """What a query finds in an SQLite file."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(query)]
 

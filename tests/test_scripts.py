@@ -76,7 +76,7 @@ def test_two_starts_at_once_start_everything_once(checkout):
 
 def test_a_start_that_was_broken_off_is_not_waited_for(checkout):
     lock = subprocess.Popen(  # noqa: S603
-        ["bash", "-c", f"source {checkout.folder}/services.sh; one_at_a_time; echo taken; sleep 60"],  # noqa: S607
+        ["bash", "-c", 'source "$0"; one_at_a_time; echo taken; sleep 60', checkout.folder / "services.sh"],  # noqa: S607
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
