@@ -82,8 +82,11 @@ def _checked(password: str) -> str:
 def _ask_for_password() -> str:
     if not sys.stdin.isatty():
         return _as_text(sys.stdin.readline().rstrip("\r\n"))
-    password = getpass("Password: ")
-    if getpass("Once more: ") != password:
+    try:
+        password, again = getpass("Password: "), getpass("Once more: ")
+    except (EOFError, KeyboardInterrupt):
+        raise Invalid("No password was given; nothing has changed.") from None
+    if again != password:
         raise Invalid("These were two different passwords; nothing has changed.")
     return password
 

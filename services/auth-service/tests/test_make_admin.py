@@ -117,12 +117,22 @@ def test_a_password_is_typed_twice(monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal())
-    typed = iter(["the same", "the same", "one", "another"])
-    monkeypatch.setattr(make_admin, "getpass", lambda _: next(typed))
+    typed = iter(["the same", "the same", "one", "another", "one", EOFError(), KeyboardInterrupt()])
+
+    def getpass(_):
+        line = next(typed)
+        if isinstance(line, BaseException):
+            raise line
+        return line
+
+    monkeypatch.setattr(make_admin, "getpass", getpass)
 
     assert make_admin._ask_for_password() == "the same"
     with pytest.raises(Invalid, match="two different passwords"):
         make_admin._ask_for_password()
+    for _ in range(2):
+        with pytest.raises(Invalid, match="No password was given"):
+            make_admin._ask_for_password()
 
 
 def test_without_a_terminal_the_password_is_a_line_of_standard_input(monkeypatch):
