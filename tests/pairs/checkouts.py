@@ -172,6 +172,5 @@ CHECKOUTS = [
         for status in ("failed", "confirmed", "cancelled")
     ),
     pair("checkout, jobs of orders", "a_full_cart", CHECK_OUT, ("jobs", "RUN", "5005"), "201+200", bought_once),
-    pair("checkout, jobs of the shelf", "a_full_cart", CHECK_OUT, ("jobs", "RUN", "5003"), "201+200", bought_once),
     pair("declined, jobs of orders", "a_full_cart", DECLINED, ("jobs", "RUN", "5005"), "402+200", bought_once),
 ]

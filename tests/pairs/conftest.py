@@ -1,7 +1,6 @@
 """The shop of the pairs, on SQLite and on PostgreSQL."""
 
 import os
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -21,15 +20,12 @@ SERVICES = {
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def market(request, tmp_path_factory, apps_on, rows_in, contradictions):
-    """A shop on databases of this kind; every switch between threads comes soon, so that they meet in many ways."""
+    """A shop on databases of this kind."""
     on = _sqlite_files(tmp_path_factory) if request.param == "sqlite" else _schemas(request)
     with on as uri_of, apps_on(uri_of) as make_app:
         wiring = Interruptible()
         wiring.apps = {port: make_app(f"services/{name}", wiring) for port, name in SERVICES.items()}
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(interval / 20)
         yield Market(wiring, rows_in(dict(wiring.apps)), contradictions)
-        sys.setswitchinterval(interval)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A shop where two requests meet: at once, or one while the other is on its way."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,7 +29,7 @@ class Stopped(BaseException):
 STOPPED = Stopped()
 LOCKED = sa.exc.OperationalError("a statement", None, Exception("database is locked"))
 PROVIDER_IS_SILENT = UpstreamTimeout("The payment provider did not answer in time.", code="payment_unknown")
-# Where a step fails, before or after a call or at what a service writes, and how.
+# Where a step fails, before or after a call or when a service commits what it has written, and how.
 FAULTS = {
     "a call is lost": ("before", requests.ConnectionError("nobody is there")),
     "an answer is lost": ("after", requests.ReadTimeout("silence")),
@@ -37,8 +38,8 @@ FAULTS = {
     "the shelves are locked": (PRODUCTS, LOCKED),
     "all stops before a call": ("before", STOPPED),
     "all stops after a call": ("after", STOPPED),
-    "all stops while orders are written": (ORDERS, STOPPED),
-    "all stops while carts are written": (CARTS, STOPPED),
+    "all stops before orders are committed": (ORDERS, STOPPED),
+    "all stops before carts are committed": (CARTS, STOPPED),
 }
 
 
@@ -108,8 +109,13 @@ class Market:
             barrier.wait(10)
             return world.ask(*ask)
 
-        with ThreadPoolExecutor(len(asks)) as pool:
-            return list(pool.map(send, asks))
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(usual / 20)  # so that they meet in many ways
+        try:
+            with ThreadPoolExecutor(len(asks)) as pool:
+                return list(pool.map(send, asks))
+        finally:
+            sys.setswitchinterval(usual)
 
     def one_inside_the_other(self, world, outer, inner, nth):
         """Send one, and the other just before the nth call that it makes, or after it if it makes fewer.
@@ -136,7 +142,7 @@ class Market:
         :return: the answer, of status 0 if there was none, and what failed; empty if there were fewer steps.
         """
         where, what = FAULTS[fault]
-        failing = self._failing_statement if where in SERVICES_THAT_WRITE else self._failing_call
+        failing = self._failing_commit if where in SERVICES_THAT_WRITE else self._failing_call
         try:
             with failing(where, nth, what) as failed:
                 answer = world.ask(*ask)
@@ -160,21 +166,35 @@ class Market:
             self.wiring.interrupt(0)
 
     @contextmanager
-    def _failing_statement(self, port, nth, what):
-        failed, statements = [], count(1)
+    def _failing_commit(self, port, nth, what):
+        """Of the transactions in which a service writes, the nth cannot be committed."""
+        failed, writing = [], count(1)
         with self.apps[port].app_context():
             engine = self.apps[port].extensions["sqlalchemy"].engine
 
-        def fail(_, __, statement, *___):
-            if statement.startswith(("INSERT", "UPDATE", "DELETE")) and next(statements) == nth:
-                failed.append(" ".join(statement.split()[:4]))
+        def note_write(connection, _, statement, *__):
+            if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+                connection.info.setdefault("wrote", " ".join(statement.split()[:4]))
+
+        def fail(connection):
+            wrote = connection.info.pop("wrote", None)
+            if wrote and next(writing) == nth:
+                failed.append(wrote)
+                connection.connection.dbapi_connection.rollback()  # or its locks outlive what has failed
                 raise what
 
-        sa.event.listen(engine, "before_cursor_execute", fail)
+        listeners = {
+            "before_cursor_execute": note_write,
+            "commit": fail,
+            "rollback": lambda connection: connection.info.pop("wrote", None),
+        }
+        for name, listener in listeners.items():
+            sa.event.listen(engine, name, listener)
         try:
             yield failed
         finally:
-            sa.event.remove(engine, "before_cursor_execute", fail)
+            for name, listener in listeners.items():
+                sa.event.remove(engine, name, listener)
 
     def recover(self):
         """Let the recovery come, for which every lease has ended."""
