@@ -9,7 +9,7 @@ random_secret() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 account_secret() {
   local known
   known=$(sed -n 's/^SERVICE_CLIENT_SECRET=//p' "services/$1/.env" 2>/dev/null | grep . ||
-    sed -n "s/^SERVICE_CLIENTS=.*$1:\([^,]*\).*/\1/p" services/auth-service/.env 2>/dev/null | grep . || true)
+    sed -n "s/^SERVICE_CLIENTS=.*$1:\([^,]*\).*/\1/p" services/auth-service/.env 2>/dev/null | grep . | tail -n 1 || true)
   echo "${known:-$(random_secret)}"
 }
 
@@ -65,17 +65,27 @@ add_missing() {
   say "  added ${names[*]} to $1/.env"
 }
 
-# An account that the auth service has not been told of gets no token, and what exists is not ours to change.
-name_unknown_accounts() {
-  local file name secret clients
+# Accounts that are newer than the auth service's file get a line that counts instead of the one above it. One that
+# has another secret there is only named, as what exists is not ours to change.
+introduce_accounts() {
+  local file name secret clients new=()
   clients=$(setting_of auth-service SERVICE_CLIENTS)
+  clients=${clients// /}
   for file in services/*/.env; do
     name=$(basename "$(dirname "$file")")
     secret=$(setting_of "$name" SERVICE_CLIENT_SECRET)
-    if [[ -n $secret && ,${clients// /}, != *",$name:$secret,"* ]]; then
-      say "  services/auth-service/.env does not know the account of $name: SERVICE_CLIENTS needs $name:<its SERVICE_CLIENT_SECRET>" >&2
+    if [[ -z $secret || ,$clients, == *",$name:$secret,"* ]]; then
+      continue
+    elif [[ ,$clients == *",$name:"* ]]; then
+      say "  services/auth-service/.env has another secret for $name: SERVICE_CLIENTS needs $name:<its SERVICE_CLIENT_SECRET>" >&2
+    else
+      clients+=${clients:+,}$name:$secret
+      new+=("$name")
     fi
   done
+  ((${#new[@]})) || return 0
+  printf '# With the accounts of %s.\nSERVICE_CLIENTS=%s\n' "${new[*]}" "$clients" >>services/auth-service/.env
+  say "  added the accounts of ${new[*]} to services/auth-service/.env"
 }
 
 one_at_a_time
@@ -88,4 +98,4 @@ for name in "${SERVICES[@]}" "$GATEWAY"; do
     make "$folder"
   fi
 done
-name_unknown_accounts
+introduce_accounts

@@ -330,17 +330,40 @@ def test_a_real_shop_says_once_that_it_wants_no_demonstration(checkout):
     assert seeding == ["false"] * 6
 
 
-def test_an_account_that_the_auth_service_was_not_told_of_is_named(checkout):
+def test_an_account_that_is_newer_than_the_auth_service_s_settings_is_introduced_to_it(checkout):
     env_file = checkout.env_file("auth-service")
     complete = env_file.read_text()
-    env_file.write_text(re.sub(",product-service:[^,\n]+", "", complete))
+    env_file.write_text(re.sub(",cart-service:[^,\n]+", "", complete))
+    older = env_file.read_text()
     try:
-        said = checkout.run("make_env.sh")
+        first, second = (checkout.run("make_env.sh") for _ in range(2))
+        extended = env_file.read_text()
     finally:
         env_file.write_text(complete)
 
-    assert "does not know the account of product-service" in said.stderr
+    assert "added the accounts of cart-service" in first.stdout
+    assert extended.startswith(older)
+    assert set(_last_setting(extended, "SERVICE_CLIENTS")) == set(_last_setting(complete, "SERVICE_CLIENTS"))
+    assert (second.stdout, second.stderr) == ("", "")
+
+
+def test_an_account_whose_secret_the_auth_service_has_otherwise_is_named(checkout):
+    env_file = checkout.env_file("auth-service")
+    complete = env_file.read_text()
+    changed = re.sub("product-service:[^,\n]+", "product-service:another", complete)
+    env_file.write_text(changed)
+    try:
+        said = checkout.run("make_env.sh")
+        assert env_file.read_text() == changed
+    finally:
+        env_file.write_text(complete)
+
+    assert "has another secret for product-service" in said.stderr
     assert "order-service" not in said.stderr
+
+
+def _last_setting(text, name):
+    return re.findall(f"^{name}=(.*)$", text, re.M)[-1].split(",")
 
 
 def test_an_administrator_is_made_with_a_password_of_ones_own(open_shop):
