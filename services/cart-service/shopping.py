@@ -35,9 +35,9 @@ Item = CartItem | sa.Row[Any]
 
 def look_at(user_id: int) -> CartOut:
     """The cart at today's prices."""
-    cart = cart_of(user_id)
+    cart = cart_of(user_id)  # first, so that what is seen is never older than the version that is said
     contents = contents_of(cart)
-    db.session.rollback()
+    db.session.commit()  # a rollback would forget the version
     return _priced(cart, contents, products().products({item.product_id for item in contents}))
 
 

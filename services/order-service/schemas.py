@@ -44,6 +44,9 @@ Optional = Annotated[str | None, Field(max_length=200)]
 Status = Annotated[OrderStatus, BeforeValidator(lambda sent: sent.strip().lower() if isinstance(sent, str) else sent)]
 
 
+_OF_ADDRESS_BOOK = {"id", "label", "is_default"}
+
+
 class ShippingAddress(Input):
     """An address, perhaps as the address book gave it."""
 
@@ -61,7 +64,10 @@ class ShippingAddress(Input):
 
 
 def _in_one_line(sent: object, parse: ValidatorFunctionWrapHandler) -> ShippingAddress:
-    """Take a whole address as one line of text, too."""
+    """Take a whole address as one line of text, too, and what an order made of such a line."""
+    if isinstance(sent, dict) and sent.keys() == ShippingAddress.model_fields.keys() - _OF_ADDRESS_BOOK:
+        filled_in = [name for name, value in sent.items() if value]
+        sent = sent["address_line1"] if filled_in == ["address_line1"] else sent
     if not isinstance(sent, str):
         address: ShippingAddress = parse(sent)
         return address

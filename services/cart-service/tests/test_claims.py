@@ -84,6 +84,22 @@ class TestClaiming:
         assert (response.status_code, response.json["code"]) == (409, "cart_changed")
         assert cart()["in_checkout"] is None
 
+    def test_the_version_is_that_of_what_is_shown(self, put_in, network, find, cart):
+        before = put_in(2).json
+
+        def somebody_is_faster(request):
+            network.on("GET", "/products", answer=find)
+            with ThreadPoolExecutor(1) as another_tab:
+                another_tab.submit(put_in, 5).result()
+            return find(request)
+
+        network.on("GET", "/products", answer=somebody_is_faster)
+
+        seen = cart()
+
+        assert (seen["items"], seen["version"]) == (before["items"], before["version"])
+        assert cart()["version"] > before["version"]
+
     def test_every_change_moves_the_version_on(self, put_in, claim, give_back, confirm, cart, client, alice):
         versions = [cart()["version"]]
         item_id = put_in(2).json["items"][0]["id"]
