@@ -25,3 +25,24 @@ def test_jobs_run_again_and_again_in_the_apps_context_until_the_process_stops(mo
             assert not thread.is_alive()
 
     assert set(names) == {"jobs"}
+
+
+def test_a_job_can_be_asked_to_run_before_its_time_and_ends_with_its_process(monkeypatch):
+    monkeypatch.setattr(stopping, "_callbacks", [])
+    app, has_run = Flask("jobs"), threading.Event()
+
+    def patient_job():
+        has_run.set()
+
+    background.every(app, 3600, patient_job)
+    background.start(app)
+    [thread] = [each for each in threading.enumerate() if each.name == "patient_job"]
+
+    background.run_soon(app, print)
+    assert not has_run.wait(0.05)
+    background.run_soon(app, patient_job)
+    assert has_run.wait(10)
+
+    stopping.stop()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -190,7 +190,7 @@ def _wrong_status(order: Order, status: OrderStatus) -> Conflict:
 def take_over(moment: datetime, lifetime: timedelta) -> Order | None:
     """Lease the oldest order that stopped half-way and nobody works on any more, if there is one. Commits.
 
-    Of several who ask at once each gets another one.
+    Of several who ask at once, one gets it.
     """
     half_way = sa.or_(
         Order.status == OrderStatus.PENDING,

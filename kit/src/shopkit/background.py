@@ -6,7 +6,7 @@ Every worker process runs its jobs in a thread; a job itself must be safe beside
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 
 from flask import Flask
@@ -23,6 +23,7 @@ class Job:
 
     run: Callable[[], object]
     seconds: float
+    is_due: Event = field(default_factory=Event, compare=False)
 
 
 def every(app: Flask, seconds: float, run: Callable[[], object]) -> None:
@@ -30,17 +31,29 @@ def every(app: Flask, seconds: float, run: Callable[[], object]) -> None:
     app.extensions.setdefault("jobs", []).append(Job(run, seconds))
 
 
+def run_soon(app: Flask, run: Callable[[], object]) -> None:
+    """Have a job run now rather than when its seconds are over, unless it runs elsewhere or not at all."""
+    for job in app.extensions.get("jobs", []):
+        if job.run == run:
+            job.is_due.set()
+
+
 def start(app: Flask) -> None:
     """Start the jobs; for a server, once it has forked."""
     stopping = Event()
     at_stop(stopping.set)
     for job in app.extensions.get("jobs", []):
+        at_stop(job.is_due.set)
         Thread(target=_repeat, args=(app, job, stopping), name=job.run.__name__, daemon=True).start()
 
 
 def _repeat(app: Flask, job: Job, stopping: Event) -> None:
     # A little unevenly, so that several processes do not always ask at the same moment.
-    while not stopping.wait(job.seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+    while True:
+        job.is_due.wait(job.seconds * random.uniform(0.8, 1.2))  # noqa: S311
+        job.is_due.clear()
+        if stopping.is_set():
+            return
         logs.new_request_id()
         try:
             with app.app_context():

@@ -14,14 +14,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from threading import Event as Flag
+from typing import Any
 
 from flask import Flask, current_app
 
 from shopkit import background
+from shopkit.database import after_commit
 from shopkit.events import http, inbox, outbox
 from shopkit.events.catalogue import Event, heard_by, listeners_of
 from shopkit.events.inbox import Handler, keep_inbox
-from shopkit.events.outbox import Transport, keep_outbox, publish
+from shopkit.events.outbox import Transport, keep_outbox
 from shopkit.http_client import ServiceClient
 from shopkit.stopping import at_stop
 
@@ -55,6 +57,17 @@ def init_app(
         background.every(app, TIDY_SECONDS, inbox.forget)
     if hear and amqp_url:
         _listen(app, name, amqp_url)
+
+
+def publish(name: str, payload: Mapping[str, Any]) -> str:
+    """Tell everyone who hears this event, as soon as the transaction that is open is committed, or nobody.
+
+    :return: the id of the event.
+    :raise ValueError: the event is not ours to tell, or the payload does not fit its schema.
+    """
+    event_id = outbox.publish(name, payload)
+    after_commit(lambda: background.run_soon(current_app, relay))
+    return event_id
 
 
 def relay() -> None:

@@ -54,9 +54,8 @@ def keep_outbox(db: SQLAlchemy) -> None:
 
 
 def publish(name: str, payload: Mapping[str, Any]) -> str:
-    """Tell everyone who hears this event, as soon as the transaction that is open is committed, or nobody.
+    """Write an event down for everyone who hears it, in the transaction that is open.
 
-    :return: the id of the event.
     :raise ValueError: the event is not ours to tell, or the payload does not fit its schema.
     """
     if problem := complaint(name, payload):
