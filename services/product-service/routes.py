@@ -103,7 +103,8 @@ def add_product(body: NewProduct) -> Answer:
 def change_product(path: ProductPath, header: ProductHeaders, body: ProductChange) -> Answer:
     """Change a product; what is not sent stays, and `stock` is what can be bought.
 
-    With `If-Match` only the copy that it names is changed, otherwise it is a 412. Another `stock` needs it.
+    With `If-Match` only the copy that it names is changed, otherwise it is a 412. A whole form needs it to set another
+    `stock`, as that it has may be long sold; `stock` among a few fields is meant.
     """
     product = locked_product(path.product_id)
     before = ProductOut.model_validate(product)
@@ -112,7 +113,8 @@ def change_product(path: ProductPath, header: ProductHeaders, body: ProductChang
     product.change(**body.model_dump(exclude_unset=True, exclude={"stock"}))
     announce_price(product, before.price)
     if "stock" in body.model_fields_set and body.stock != before.stock:
-        demand_a_copy(header.if_match)
+        if body.is_whole:
+            demand_a_copy(header.if_match)
         set_stock(product, body.stock, current_user())
     db.session.commit()
     return _shown(product)

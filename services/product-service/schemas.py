@@ -138,6 +138,11 @@ class ProductChange(Edit):
     stock: Stock = Field(default_factory=int)
     image_url: ImageUrl = Field(default_factory=str)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a form that was filled in from what the product was, and not a few fields."""
+        return {"name", "description", "price", "category"} <= self.model_fields_set
+
 
 class CategoryOut(Output):
     name: str

@@ -131,6 +131,18 @@ def test_the_stock_of_the_copy_that_is_there_can_be_set(client, lamp, save, meth
 
     assert (saved.status_code, saved.json["stock"]) == (200, 9)
     assert save({"stock": 8}, shown.headers["ETag"], method=method).status_code == 412
+
+
+@METHODS
+def test_a_stock_among_a_few_fields_is_meant(save, method):
+    assert save({"stock": 8}, method=method).json["stock"] == 8
+    assert save({"stock": 9, "price": 3}, method=method).json["stock"] == 9
+
+
+@METHODS
+def test_the_copy_that_a_save_answers_can_be_saved_again(save, method):
+    saved = save({"stock": 9}, method=method)
+
     assert save({"stock": 8}, saved.headers["ETag"], method=method).json["stock"] == 8
 
 
