@@ -169,7 +169,7 @@ class ServiceClient:
         if same is None:
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")
         try:
-            said = json.loads(answer.content, parse_float=Decimal)
+            said = json.loads(answer.content)  # what is passed on as it came need not be exact
             words, code = said["detail"], said["code"]
         except (ValueError, LookupError, TypeError) as error:  # not one of our services at all
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.") from error

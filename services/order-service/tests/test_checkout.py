@@ -173,7 +173,7 @@ def test_a_declined_order_is_failed_and_says_so(check_out, card, client, alice):
 
 
 def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, partners, charges):
-    lacking = [{"product_id": 1, "wanted": 2, "available": 1}]
+    lacking = [{"product_id": 1, "wanted": 2, "available": 1, "price": 20.5}]
     partners.refuse("POST", "/internal/reservations", 409, "Not enough in stock.", "out_of_stock", items=lacking)
 
     response = check_out()
