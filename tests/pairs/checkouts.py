@@ -31,6 +31,7 @@ from pairs.sent import (
     WITHDRAW,
     put_order,
     put_product,
+    set_stock,
     with_key,
 )
 from pairs.world import ADDRESS
@@ -106,7 +107,7 @@ CHECKOUTS = [
     pair(
         "checkout, cheaper", "a_full_cart", CHECK_OUT_FOR_20, put_product(price=1), "201+200 409+200", seen_is_charged
     ),
-    pair("checkout, stock set", "a_full_cart", CHECK_OUT, put_product(stock=1), "201+200 409+200", bought_once),
+    pair("checkout, stock set", "a_full_cart", CHECK_OUT, set_stock(1), "201+200 409+200 201+412", bought_once),
     pair(
         "checkout, stock taken away",
         "a_full_cart",

@@ -37,6 +37,7 @@ from pairs.sent import (
     WITHDRAW,
     put_order,
     put_product,
+    set_stock,
     with_key,
 )
 
@@ -128,8 +129,8 @@ SHELVES = [
         "200+422 422+200",
         reduced_is_reduced,
     ),
-    pair("stock set, stock set", "a_shelf", put_product(stock=3), put_product(stock=4), "200+200", shelf_holds(3, 4)),
-    pair("stock set, taken away", "a_shelf", put_product(stock=7), TAKE_AWAY_SIX, "200+200", shelf_holds(1, 7)),
+    pair("stock set, stock set", "a_shelf", set_stock(3), set_stock(4), "200+412 412+200", shelf_holds(3, 4)),
+    pair("stock set, taken away", "a_shelf", set_stock(7), TAKE_AWAY_SIX, "200+200 412+200", shelf_holds(1, 4)),
     pair("taken away, taken away", "a_shelf", TAKE_AWAY_SIX, TAKE_AWAY_SIX, "200+409 409+200", accepted_changes_add_up),
     pair(
         "taken away twice with one key",
@@ -140,7 +141,15 @@ SHELVES = [
         shelf_holds(4),
         acted_once("", 0),
     ),
-    pair("product changed, withdrawn", "a_shelf", put_product(price=12, stock=1), WITHDRAW, "200+204 404+204"),
+    pair("product changed, withdrawn", "a_shelf", set_stock(1), WITHDRAW, "200+204 404+204 412+204"),
+    pair(
+        "a field each, by PUT and PATCH",
+        "a_shelf",
+        put_product(name="Lamp"),
+        ("admin", "PATCH", "/products/{product}", {"price": 7}),
+        "200+200",
+        both_fields_stay("/products/{product}", name="Lamp", price=7),
+    ),
     pair("withdrawn, withdrawn", "a_shelf", WITHDRAW, WITHDRAW, "204+404 404+204"),
     pair(
         "a new product twice with one key",

@@ -32,6 +32,23 @@ from pairs.world import CARTS, PRODUCTS, PROFILES, SUPPORT
 
 AT_HOME = [
     pair(
+        "a word each about oneself, by PUT and PATCH",
+        "somebody",
+        ("buyer", "PUT", "/profile", {"first_name": "Ann"}),
+        ("buyer", "PATCH", "/profile", {"last_name": "Lee"}),
+        "200+200",
+        both_fields_stay("/profile", first_name="Ann", last_name="Lee"),
+    ),
+    pair(
+        "a field each of an address, by PUT and PATCH",
+        "two_addresses",
+        ("buyer", "PUT", "/addresses/{address}", {"label": "Home"}),
+        ("buyer", "PATCH", "/addresses/{address}", {"is_default": True}),
+        "200+200",
+        both_fields_stay("/addresses/{address}", label="Home"),
+        one_default_of("/addresses", [2]),
+    ),
+    pair(
         "first words about oneself",
         "somebody",
         ("buyer", "PUT", "/profile", {"first_name": "Ann"}),

@@ -46,6 +46,11 @@ def put_product(**fields):
     return ("admin", "PUT", "/products/{product}", fields)
 
 
+def set_stock(stock):
+    """With the copy of the product that the form was filled from."""
+    return ("admin", "PUT", "/products/{product}", {"stock": stock}, None, "{copy}")
+
+
 def put_order(status, who="admin", order="{order}"):
     return (who, "PUT", f"/orders/{order}", {"status": status})
 

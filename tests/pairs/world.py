@@ -35,7 +35,7 @@ class World:
         self.names = {"key": uuid4().hex, "number": number}
         self.tokens = dict(market.staff)
 
-    def ask(self, who, method, path, body=None, key=None):
+    def ask(self, who, method, path, body=None, key=None, if_match=None):
         """Send a request; `{card}` in it is this world's card. Who is "jobs" runs those of the service on this port."""
         if who == "jobs":
             return self.market.run_jobs(int(path))
@@ -44,6 +44,8 @@ class World:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who in self.tokens else {}
         if key:
             headers["Idempotency-Key"] = self.filled(key)
+        if if_match:
+            headers["If-Match"] = self.filled(if_match)
         body = body.get("*", body) or None
         return self.market.apps[port].test_client().open(path, method=method, json=body, headers=headers)
 
@@ -123,6 +125,8 @@ class World:
             self.make("bad_card", "buyer", "POST", "/payment-methods", {**CARD, "card_number": DECLINED})
         if "{address}" in str(asks) and "address" not in self.names:
             self.make("address", "buyer", "POST", "/addresses", ADDRESS)
+        if "{copy}" in str(asks):
+            self.names["copy"] = self.ask("admin", "GET", "/products/{product}").headers["ETag"]
 
     def a_full_cart_and_another_product(self):
         self.a_full_cart()
@@ -131,7 +135,7 @@ class World:
     def two_full_carts_and_three_pieces(self):
         self.a_full_cart()
         self.a_full_cart("neighbour")
-        self.make(None, "admin", "PUT", "/products/{product}", {"stock": 3}, 200)
+        self.make(None, "admin", "POST", "/products/{product}/stock", {"change": 3 - STOCK, "reason": "counted"}, 200)
 
     def an_order(self):
         self.a_full_cart()
