@@ -35,6 +35,12 @@ make() {
 # A setting that is commented out is there: somebody has decided about it.
 has_setting() { grep -qE "^[#[:space:]]*(export[[:space:]]+)?$2[[:space:]]*=" "$1/.env"; }
 
+# Add lines to a service's .env, whose last line may lack its end.
+append() {
+  [[ -z $(tail -c 1 "$1/.env") ]] || echo >>"$1/.env"
+  printf '%s\n' "$2" >>"$1/.env"
+}
+
 # Settings that are newer than the file, each with the comment above it.
 add_missing() {
   local line name comment='' added='' names=()
@@ -60,8 +66,7 @@ add_missing() {
     esac
   done <"$1/.env.example"
   ((${#names[@]})) || return 0
-  [[ -z $(tail -c 1 "$1/.env") ]] || added=$'\n'$added
-  printf '%s' "$added" >>"$1/.env"
+  append "$1" "${added%$'\n'}"
   say "  added ${names[*]} to $1/.env"
 }
 
@@ -84,8 +89,15 @@ introduce_accounts() {
     fi
   done
   ((${#new[@]})) || return 0
-  printf '# With the accounts of %s.\nSERVICE_CLIENTS=%s\n' "${new[*]}" "$clients" >>services/auth-service/.env
+  append services/auth-service "# With the accounts of ${new[*]}."$'\n'"SERVICE_CLIENTS=$clients"
   say "  added the accounts of ${new[*]} to services/auth-service/.env"
+}
+
+# What an older example gave as a lease is shorter than a step of a checkout can take, and the service would not start.
+lengthen_lease() {
+  [[ $(setting_of order-service CHECKOUT_LEASE_SECONDS) == 60 ]] || return 0
+  append services/order-service $'# The 60 from before is less than a step can take.\nCHECKOUT_LEASE_SECONDS=120'
+  say "  added CHECKOUT_LEASE_SECONDS=120 to services/order-service/.env: 60, as it was, is too short by now"
 }
 
 one_at_a_time
@@ -99,3 +111,4 @@ for name in "${SERVICES[@]}" "$GATEWAY"; do
   fi
 done
 introduce_accounts
+lengthen_lease

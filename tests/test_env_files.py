@@ -110,6 +110,27 @@ def test_an_account_whose_secret_the_auth_service_has_otherwise_is_named(checkou
     assert "order-service" not in said.stderr
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_lease_that_an_older_example_gave_is_lengthened_and_one_s_own_is_not(checkout, end):
+    env_file = checkout.env_file("order-service")
+    complete = env_file.read_text()
+    older, ones_own = (f"{complete}CHECKOUT_LEASE_SECONDS={seconds}{end}" for seconds in (60, 90))
+    try:
+        env_file.write_text(older)
+        first, second = (checkout.run("make_env.sh").stdout for _ in range(2))
+        lengthened = env_file.read_text()
+        env_file.write_text(ones_own)
+        checkout.run("make_env.sh")
+        kept = env_file.read_text()
+    finally:
+        env_file.write_text(complete)
+
+    assert "added CHECKOUT_LEASE_SECONDS=120" in first
+    assert lengthened.splitlines()[: len(older.splitlines())] == older.splitlines()
+    assert _last_setting(lengthened, "CHECKOUT_LEASE_SECONDS") == ["120"]
+    assert (second, kept) == ("", ones_own)
+
+
 def _last_setting(text, name):
     return re.findall(f"^{name}=(.*)$", text, re.M)[-1].split(",")
 
