@@ -78,8 +78,11 @@ def cart_of(user_id: int) -> Cart:
 
 def locked_cart(user_id: int) -> Cart:
     """A person's cart, kept from everybody else's changes until the transaction ends."""
-    insert_new(Cart, user_id=user_id, version=0)
-    cart: Cart = db.session.scalars(_locking(sa.select(Cart).filter_by(user_id=user_id))).one()
+    theirs = _locking(sa.select(Cart).filter_by(user_id=user_id))
+    cart: Cart | None = db.session.scalar(theirs)
+    if cart is None:  # looked for first, as PostgreSQL spends an id on each row that it is asked to insert
+        insert_new(Cart, user_id=user_id, version=0)
+        cart = db.session.scalars(theirs).one()
     return cart
 
 

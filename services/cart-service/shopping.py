@@ -100,7 +100,7 @@ def _change(user_id: int, change: Change, *new: int) -> CartOut:
             raise Conflict(f"A cart holds at most {MOST_PRODUCTS} different products.", code="cart_full")
         known |= products().products(wanted - known.keys())
         cart = locked_cart(user_id)
-        if products_of(user_id) <= known.keys():
+        if products_of(user_id) <= wanted:
             change(cart, known)
             cart.version += 1
             return _priced(cart, contents_of(cart), known)
@@ -145,7 +145,8 @@ def _claimed(item: CartItem) -> int:
 def _priced(cart: Cart, contents: Sequence[sa.Row[Any]], known: Products) -> CartOut:
     items = [_shown(item, known[item.product_id]) for item in contents if item.claim_reference is None]
     claimed = [_shown_in_checkout(item, known[item.product_id]) for item in contents if item.claim_reference]
-    in_checkout = InCheckout(order_id=claimed[-1].order_id, items=claimed) if claimed else None
+    newest = max((item.order_id for item in claimed), default=0)
+    in_checkout = InCheckout(order_id=newest, items=claimed) if claimed else None
     return CartOut(id=cart.id, version=cart.version, items=items, in_checkout=in_checkout)
 
 

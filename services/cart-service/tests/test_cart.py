@@ -463,6 +463,41 @@ class TestAtTheSameMoment:
         assert statuses == [201] * 4 + [409] * 4
         assert len(quantities()) == 100
 
+    def test_a_product_that_goes_and_comes_back_takes_up_its_place(self, fill, shelf, find, network, app, put_in):
+        import models
+
+        def with_item(product_id, act):
+            with app.app_context():
+                act(models.db.session, models.locked_cart(1), product_id)
+                models.db.session.commit()
+
+        def take_out(session, cart, product_id):
+            session.delete(session.scalar(models.db.select(models.CartItem).filter_by(product_id=product_id)))
+
+        def put_back(session, cart, product_id):
+            session.add(models.CartItem(cart_id=cart.id, product_id=product_id, quantity=1))
+
+        moves = [((1001, take_out), (1100, put_back)), ((1001, put_back),)]
+
+        def somebody_is_faster(request):
+            for product_id, act in moves.pop(0) if moves else ():
+                with_item(product_id, act)
+            return find(request)
+
+        shelf.update({number: {**shelf[5], "id": number} for number in range(1001, 1101)})
+        fill(dict.fromkeys(range(1001, 1100), 1))
+        network.on("GET", "/products", answer=somebody_is_faster)
+
+        assert put_in(2).json["code"] == "cart_full"
+
+    def test_a_change_spends_no_id_of_another_cart(self, put_in, client, alice, bob):
+        for _ in range(3):
+            put_in(5)
+
+        first, second = (client.get("/cart", headers=who).json["id"] for who in (alice, bob))
+
+        assert second == first + 1
+
     def test_twelve_different_products_all_get_in(self, at_once, shelf, quantities):
         shelf.update({number: {**shelf[5], "id": number} for number in range(1001, 1013)})
 

@@ -136,6 +136,18 @@ class TestClaiming:
         claimed = [(each["order_id"], each["product_id"], each["quantity"]) for each in cart()["in_checkout"]["items"]]
         assert claimed == [(7, 2, 1), (7, 5, 2), (8, 5, 3)]
 
+    def test_the_order_that_is_named_is_the_newest_whatever_lay_longest_in_the_cart(
+        self, put_in, claim, give_back, cart
+    ):
+        put_in(2)
+        claim(A, order_id=7)
+        put_in(5)
+        claim(B, order_id=8)
+        give_back(A)
+
+        assert claim(UUID(int=12), order_id=9).status_code == 201
+        assert cart()["in_checkout"]["order_id"] == 9
+
     def test_an_empty_cart_is_not_claimed(self, claim):
         assert claim().json["code"] == "cart_changed"
 
