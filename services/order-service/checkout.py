@@ -145,6 +145,8 @@ class Checkout:
         :raise ShopError: why there is no order, or that it is not known yet.
         """
         order_id: int = sa.inspect(order).identity[0]  # which needs no database
+        if error is not None and not isinstance(error, ShopError | LeaseLost):
+            logger.error("the checkout of order %s failed", order_id, exc_info=error)
         said = error if isinstance(error, ShopError) and error.code not in TAKEN_OVER else None
         try:
             db.session.rollback()

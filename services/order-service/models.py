@@ -155,7 +155,7 @@ def move(order: Order, status: OrderStatus, actor: str, reason: str) -> None:
     :raise Conflict: it does not, or somebody was.
     """
     if status not in NEXT_STATUSES[order.status]:
-        raise _wrong_status(order, status)
+        raise wrong_status(order, status)
     _compare_and_set(order, "status", status, actor, reason)
 
 
@@ -168,7 +168,7 @@ def move_by_staff(order: Order, status: OrderStatus, actor: str) -> bool:
     if order.status == status and status in STAFF_ACTIONS.values():
         return False
     if status not in reached:
-        raise _wrong_status(order, status)
+        raise wrong_status(order, status)
     move(order, status, actor, "moved on by staff")
     return True
 
@@ -183,7 +183,7 @@ def move_payment(order: Order, status: PaymentStatus, actor: str, reason: str) -
     _compare_and_set(order, "payment_status", status, actor, reason)
 
 
-def _wrong_status(order: Order, status: OrderStatus) -> Conflict:
+def wrong_status(order: Order, status: OrderStatus) -> Conflict:
     return Conflict(f"A {order.status} order cannot become {status}.", code="wrong_status", status_now=order.status)
 
 
@@ -199,6 +199,7 @@ def take_over(moment: datetime, lifetime: timedelta) -> Order | None:
     # A lease that ends so late was taken before the clock was set back.
     is_over = sa.or_(Order.leased_until <= moment, Order.leased_until > moment + 2 * lifetime)
     oldest = sa.select(Order.id).where(half_way, is_over).order_by(Order.leased_until).limit(1)
+    oldest = oldest.with_for_update(skip_locked=True)  # somebody else is at it
     order_id = _lease(moment + lifetime, Order.id == oldest.scalar_subquery(), half_way, is_over)
     order = None if order_id is None else db.session.get(Order, order_id, populate_existing=True)
     db.session.commit()  # a rollback would forget what was read
@@ -212,7 +213,7 @@ def keep_lease(order: Order, lifetime: timedelta) -> None:
     """
     is_ours = Order.id == order.id, Order.leased_until == order.leased_until
     moment = now()
-    if order.leased_until - moment > LONGEST_STEP:
+    if LONGEST_STEP < order.leased_until - moment <= lifetime:  # and not from before the clock was set back
         found = db.session.scalar(sa.select(Order.id).where(*is_ours))
     else:
         found = _lease(moment + lifetime, *is_ours)

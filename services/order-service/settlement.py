@@ -12,7 +12,18 @@ from datetime import timedelta
 from typing import Any
 
 from clients import Partners
-from models import Order, OrderStatus, PaymentStatus, db, keep_lease, move, move_payment, take_over
+from models import (
+    STAFF_ACTIONS,
+    Order,
+    OrderStatus,
+    PaymentStatus,
+    db,
+    keep_lease,
+    move,
+    move_payment,
+    take_over,
+    wrong_status,
+)
 from notices import announce
 from payments import Charge, PaymentDeclined, PaymentProvider
 from shopkit.database import now
@@ -88,12 +99,14 @@ class Settlement:
             db.session.commit()
         except Conflict:
             reload(order)
-            if order.payment_status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
+            is_refunded = order.payment_status == PaymentStatus.REFUNDED
+            if order.status != OrderStatus.FAILED and (is_refunded or order.payment_status == PaymentStatus.PAID):
                 return  # somebody else has confirmed it, at the same moment or before it was cancelled
             self.provider.refund(order.reference)
             self.partners.stock.give_back(order.reference)
-            _note_refund(order, charge, "the order had failed already")
-            db.session.commit()
+            if not is_refunded:
+                _note_refund(order, charge, "the order had failed already")
+                db.session.commit()
             raise
 
     def cancel(self, order: Order, actor: str, reason: str) -> None:
@@ -105,6 +118,8 @@ class Settlement:
         for _ in OrderStatus:  # others may be faster, but not more often than that
             if order.status == OrderStatus.CANCELLED:
                 break
+            if "cancel" not in order.actions(STAFF_ACTIONS):
+                raise wrong_status(order, OrderStatus.CANCELLED)
             try:
                 move(order, OrderStatus.CANCELLED, actor, reason)
                 order.leased_until = now() + self.patience

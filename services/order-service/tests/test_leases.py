@@ -1,6 +1,8 @@
 """Whoever works on an order has its lease: the recovery leaves it alone, and who has lost it stops."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
@@ -142,6 +144,42 @@ def test_keeping_a_lease_makes_it_outlast_the_longest_step(app, check_out):
         models.keep_lease(order, timedelta(minutes=3))
 
 
+def test_keeping_a_lease_from_before_the_clock_was_set_back_shortens_it(app, check_out):
+    """Otherwise the recovery would take the order from a checkout that is alive."""
+    import models
+
+    check_out()
+    with app.app_context():
+        order = models.db.session.get(models.Order, 1)
+        order.leased_until = models.now() + timedelta(hours=1)
+        models.db.session.commit()
+
+        models.keep_lease(order, timedelta(minutes=3))
+
+        assert order.leased_until < models.now() + timedelta(minutes=4)
+
+
+def test_of_several_recoveries_at_once_each_gets_another_order(app, check_out, shift_leases):
+    import models
+
+    for _ in range(6):
+        check_out()
+    with app.app_context():
+        models.db.session.execute(sa.update(models.Order).values(status="pending"))
+        models.db.session.commit()
+    shift_leases(-timedelta(days=1))
+    together = Barrier(6)
+
+    def take_over(_):
+        with app.app_context():
+            together.wait()
+            order = models.take_over(models.now(), timedelta(minutes=3))
+            return order and order.id
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(take_over, range(6)), key=str) == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_lease_that_is_no_longer_than_a_step_stops_the_start(settings, environment):
     from settings import Settings
     from shopkit.settings import SettingsError
@@ -203,10 +241,13 @@ def test_a_database_that_is_locked_after_the_order_is_saved_says_which_order_it_
     assert charges() == ([(5099, None, False)] if charged else [])
 
 
-def test_a_bug_in_a_step_says_which_order_it_is_and_the_order_is_undone(check_out, partners, states):
+def test_a_bug_in_a_step_says_which_order_it_is_and_the_order_is_undone(check_out, partners, states, caplog):
     partners.on("POST", "/internal/reservations", {"items": []}, 201)  # no prices
 
     response = check_out()
+
+    [logged] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert logged.exc_info[0] is KeyError
 
     assert (response.status_code, response.json["code"]) == (409, "checkout_interrupted")
     assert response.json["order_id"] == 1

@@ -162,8 +162,10 @@ class TestPendingBelongsToTheCheckout:
         check_out()
         write(payment_status="none")
 
-        assert client.put("/orders/1", json={"status": "processing"}, headers=admin).status_code == 409
         assert client.get("/orders/1", headers=admin).json["allowed_actions"] == []
+        for status in ("processing", "cancelled"):
+            assert client.put("/orders/1", json={"status": status}, headers=admin).status_code == 409
+        assert client.delete("/orders/1/cancel", headers=admin).status_code == 409
 
 
 class TestSettledOtherwise:
@@ -180,6 +182,21 @@ class TestSettledOtherwise:
         assert states_of(1) == ("failed", "refunded")
         assert charges() == [(5099, None, True)]
         assert any(path.endswith("/release") for _, path in partners.calls)
+
+    def test_an_order_that_failed_and_was_refunded_while_it_was_paid_is_not_sold(
+        self, check_out, partners, write, states_of, charges
+    ):
+        def fail_and_refund_behind_our_back(_):
+            write(status="failed", payment_status="refunded")
+            return 200, {}
+
+        partners.on("POST", "/internal/reservations/*/commit", answer=fail_and_refund_behind_our_back)
+
+        response = check_out()
+
+        assert response.status_code == 409
+        assert states_of(1) == ("failed", "refunded")
+        assert charges() == [(5099, None, True)]
 
     @pytest.fixture
     def states_of(self, client, admin):
