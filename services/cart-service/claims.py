@@ -55,15 +55,19 @@ def return_lines(reference: uuid.UUID) -> None:
             db.session.delete(item)
         else:
             item.claim_reference = None
-    _end(claim, cart)
+    cart.version += 1
+    claim.ended_at = now()
 
 
 def end_claim(event: Event) -> None:
-    """An order is confirmed: what it claimed is bought, and nothing else leaves the cart."""
+    """An order is confirmed: what it claimed is bought, and nothing else leaves the cart.
+
+    The version stays: what can be ordered is what it was, and whoever orders it now must not hear that it has changed.
+    """
     reference = uuid.UUID(event.payload["reference"])
     if found := _begin_to_end(reference):
         db.session.execute(sa.delete(CartItem).filter_by(claim_reference=reference))
-        _end(*found)
+        found[0].ended_at = now()
 
 
 def forget() -> None:
@@ -95,11 +99,6 @@ def _begin_to_end(reference: uuid.UUID) -> tuple[Claim, Cart] | None:
     cart = lock_cart(_fetch(reference).cart_id or 0)
     claim = _fetch(reference)  # as it is now that nobody else changes it
     return None if cart is None or claim.ended_at is not None else (claim, cart)
-
-
-def _end(claim: Claim, cart: Cart) -> None:
-    claim.ended_at = now()
-    cart.version += 1
 
 
 def _fetch(reference: uuid.UUID) -> Claim:

@@ -19,7 +19,10 @@ _IS_FREE = sa.text("claim_reference IS NULL")
 
 
 class Cart(db.Model):
-    """A cart has an owner, or will have a token's hash for who has no account; every change moves its version on."""
+    """A cart has an owner, or will have a token's hash for who has no account.
+
+    Its version moves on with every change of what can be ordered.
+    """
 
     __tablename__ = "carts"
 

@@ -112,7 +112,6 @@ class TestClaiming:
             lambda: client.delete("/cart", headers=alice),
             lambda: put_in(5),
             lambda: claim(B),
-            lambda: confirm(B),
         ):
             change()
             versions.append(cart()["version"])
@@ -254,6 +253,17 @@ class TestConfirmation:
         confirm()
 
         assert (_quantities(cart()["items"]), cart()["in_checkout"]) == ({5: 3}, None)
+
+    def test_who_is_buying_the_next_things_meanwhile_is_not_told_that_the_cart_has_changed(
+        self, seeded, put_in, claim, confirm, cart
+    ):
+        claim()
+        put_in(5, 3)
+        seen = cart()
+
+        confirm()
+
+        assert claim(B, order_id=8, version=seen["version"]).status_code == 201
 
     def test_hearing_of_it_again_takes_nothing_more(self, seeded, put_in, claim, confirm, cart):
         claim()
