@@ -14,6 +14,8 @@ from werkzeug.test import run_wsgi_app
 from shopkit.database import now
 from shopkit.events import outbox
 
+pytestmark = pytest.mark.timeout(600)
+
 ADDRESS = {"address_line1": "1 Test Street", "city": "Testville", "postal_code": "97201", "country": "US"}
 CARDS = {
     "succeeds": "4242424242424242",
