@@ -1,17 +1,31 @@
 """Comparing the orders with the payment provider's ledger: money is kept if and only if an order is paid in full."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from models import Order, OrderStatus, PaymentStatus, db
+from models import Order, OrderItem, OrderStatus, PaymentStatus, db
 from payments import Charge, PaymentProvider
 from schemas import ContradictionOut, PaymentReconciliationOut
 
 _LIVE = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
-# An order is saved before it is charged: the first charges of the time that is looked at belong to older orders.
-_EARLIER = timedelta(hours=1)
+# By how much an order and its charge may differ in time: one is saved before the other, and by another clock.
+_APART = timedelta(hours=1)
+
+
+class Known(NamedTuple):
+    """What has to be known of an order; all of a hundred thousand orders would be too much."""
+
+    id: int
+    reference: uuid.UUID
+    created_at: datetime
+    status: str
+    payment_status: str
+    currency: str
+    total_amount: int
 
 
 def reconcile(provider: PaymentProvider, since: datetime) -> PaymentReconciliationOut:
@@ -29,16 +43,15 @@ def reconcile(provider: PaymentProvider, since: datetime) -> PaymentReconciliati
 
 
 def _compare(provider: PaymentProvider, since: datetime) -> PaymentReconciliationOut:
-    found = db.session.scalars(sa.select(Order).where(Order.created_at >= since - _EARLIER)).all()
-    orders = {order.reference: order for order in found}
-    db.session.commit()  # a rollback would forget what was read
-    charges = provider.charges(since)
-    keys = charges.keys() | {key for key, order in orders.items() if order.created_at >= since}
+    orders = {order.reference: order for order in _orders(since - 2 * _APART)}
+    charges = provider.charges(since - _APART)
+    young = {key for key, order in orders.items() if order.created_at >= since}
+    keys = charges.keys() | young
     return PaymentReconciliationOut(
         since=since,
-        orders=sum(order.created_at >= since for order in found),
+        orders=len(young),
         charges=len(charges),
-        in_progress=sum(map(_is_in_progress, found)),
+        in_progress=sum(map(_is_in_progress, orders.values())),
         contradictions=[
             _described(key, orders.get(key), charges.get(key))
             for key in sorted(keys)
@@ -47,7 +60,17 @@ def _compare(provider: PaymentProvider, since: datetime) -> PaymentReconciliatio
     )
 
 
-def _agree(order: Order | None, charge: Charge | None) -> bool:
+def _orders(since: datetime) -> Sequence[Known]:
+    of_items = sa.cast(OrderItem.price, sa.BigInteger) * OrderItem.quantity
+    total = sa.cast(sa.func.sum(of_items), sa.BigInteger)
+    columns = Order.id, Order.reference, Order.created_at, Order.status, Order.payment_status, Order.currency
+    found = sa.select(*columns, total).join(OrderItem).where(Order.created_at >= since).group_by(*columns)
+    orders = [Known(*row) for row in db.session.execute(found)]
+    db.session.rollback()
+    return orders
+
+
+def _agree(order: Known | None, charge: Charge | None) -> bool:
     if order is None:
         return charge is None or charge.declined is not None
     if _is_in_progress(order):
@@ -62,12 +85,12 @@ def _agree(order: Order | None, charge: Charge | None) -> bool:
     return is_paid and (charge.amount, charge.currency) == (order.total_amount, order.currency)
 
 
-def _is_in_progress(order: Order) -> bool:
+def _is_in_progress(order: Known) -> bool:
     is_half_cancelled = order.status == OrderStatus.CANCELLED and order.payment_status == PaymentStatus.PAID
     return order.status == OrderStatus.PENDING or is_half_cancelled
 
 
-def _described(key: uuid.UUID, order: Order | None, charge: Charge | None) -> ContradictionOut:
+def _described(key: uuid.UUID, order: Known | None, charge: Charge | None) -> ContradictionOut:
     found = ContradictionOut(reference=key)
     if order is not None:
         found.order_id, found.status, found.payment_status = order.id, order.status, order.payment_status

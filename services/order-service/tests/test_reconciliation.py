@@ -122,6 +122,24 @@ def test_only_the_last_days_are_looked_at(app, check_out, write, reconcile):
     assert reconcile("?days=4")["orders"] == 1
 
 
+@pytest.mark.parametrize("order_is_later", [True, False])
+def test_an_order_and_its_charge_on_both_sides_of_the_beginning_are_found_together(
+    app, check_out, write, reconcile, order_is_later
+):
+    """The ledger has a clock of its own."""
+    import models
+    import sandbox
+
+    check_out()
+    beginning, apart = models.now() - timedelta(days=1), timedelta(minutes=30 if order_is_later else -30)
+    write(created_at=beginning + apart)
+    provider = app.extensions["payment_provider"]
+    with app.app_context(), provider.engine.connect() as ledger:
+        ledger.execute(sa.update(sandbox.ledger).values(created_at=beginning - apart))
+
+    assert reconcile("?days=1")["contradictions"] == []
+
+
 def test_it_is_for_administrators(client, alice, support, service):
     for who in (alice, support, service):
         assert client.get("/orders/reconciliation", headers=who).status_code == 403
