@@ -125,12 +125,15 @@ def current_key() -> str | None:
     return key
 
 
-def fingerprint() -> str:
-    """Of the body, however its members are ordered. With a secret, as bodies are that can be guessed: card numbers."""
+def fingerprint(secret: str = "") -> str:
+    """Of the body, however its members are ordered.
+
+    :param secret: for bodies that could be guessed from it, as card numbers can; once it is changed, all seem new.
+    """
     body = request.get_data()
     with suppress(ValueError, TypeError):  # not JSON, or none at all
         body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
-    return hmac.digest(current_app.config["SECRET_KEY"].encode(), body, "sha256").hex()
+    return hmac.digest(secret.encode(), body, "sha256").hex()
 
 
 def delete_expired() -> None:
@@ -193,7 +196,7 @@ def _keep(answer: Response) -> bool:
     body = zlib.compress(answer.get_data())
     values: dict[str, Any] = {
         "id": _whose_and_what_for(),
-        "fingerprint": fingerprint(),
+        "fingerprint": _fingerprint(),
         "expires_at": moment + KEPT,
         "status": answer.status_code,
         "headers": {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers},
@@ -222,7 +225,7 @@ def _replay() -> Response | None:
         _session().rollback()
     if known is None:
         return None
-    if known.fingerprint != fingerprint():
+    if known.fingerprint != _fingerprint():
         raise Reused
     if known.body is None:
         raise NotKept(
@@ -242,6 +245,10 @@ def _is_final(answer: Response) -> bool:
 def _whose_and_what_for() -> str:
     scope = [current_user().id, request.method, str(request.url_rule), request.path, current_key()]
     return sha256(orjson.dumps(scope)).hexdigest()
+
+
+def _fingerprint() -> str:
+    return fingerprint(current_app.config["SECRET_KEY"])
 
 
 def _session() -> Any:

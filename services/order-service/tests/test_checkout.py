@@ -305,6 +305,15 @@ class TestIdempotencyKey:
         assert (response.status_code, response.json["code"]) == (422, "idempotency_key_reused")
         assert len(charges()) == 1
 
+    def test_a_replay_is_known_whatever_became_of_our_secret(self, app, check_out, charges):
+        first = check_out(self.KEY)
+        app.config["SECRET_KEY"] = "another since then"
+
+        again = check_out(self.KEY)
+
+        assert (again.status_code, again.json["id"]) == (201, first.json["id"])
+        assert len(charges()) == 1
+
     def test_after_a_failure_the_same_is_said_again_and_another_attempt_needs_a_key_of_its_own(self, check_out, card):
         card("sandbox_card_declined_1")
         first = check_out(self.KEY)
