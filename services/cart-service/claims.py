@@ -8,16 +8,18 @@ Each step is asked for by the order's reference, and may be repeated, in any ord
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
-from models import Cart, CartItem, Claim, db, free_items, lock_cart
+from models import Cart, CartItem, Claim, db, free_items, lock_cart, locked_cart
 from schemas import MOST_OF_ONE
 from shopkit.database import insert_new, now
 from shopkit.errors import Conflict, NotFound
 from shopkit.events import Event
 
 KEPT = timedelta(days=90)  # longer than a late claim could take to arrive
+FILLED_BEFORE_CLAIMS = -1  # the version that the migration gave to carts; the first change moves it on
 
 
 def claim(reference: uuid.UUID, order_id: int, cart_id: int, version: int) -> bool:
@@ -65,9 +67,12 @@ def end_claim(event: Event) -> None:
     The version stays: what can be ordered is what it was, and whoever orders it now must not hear that it has changed.
     """
     reference = uuid.UUID(event.payload["reference"])
+    never_came = db.session.get(Claim, reference) is None
     if found := _begin_to_end(reference):
         db.session.execute(sa.delete(CartItem).filter_by(claim_reference=reference))
         found[0].ended_at = now()
+    elif never_came:
+        _take_out_unclaimed(event.payload)
 
 
 def forget() -> None:
@@ -89,6 +94,21 @@ def _changed(cart: Cart, reference: uuid.UUID) -> Conflict:
         if other := db.session.scalar(others.order_by(Claim.order_id.desc()).limit(1)):
             return in_progress(other.order_id)
     return Conflict("The cart has changed; look at it again.", code="cart_changed")
+
+
+def _take_out_unclaimed(order: dict[str, Any]) -> None:
+    """For an order that was pending before there were claims: it bought of a cart that nobody has changed since."""
+    cart = locked_cart(order["user_id"])
+    bought = {item["product_id"]: item["quantity"] for item in order["items"]}
+    if cart.version != FILLED_BEFORE_CLAIMS:
+        return
+    for item in db.session.scalars(sa.select(CartItem).where(free_items(cart))).all():
+        left = item.quantity - bought.get(item.product_id, 0)
+        if left > 0:
+            item.quantity = left
+        else:
+            db.session.delete(item)
+    cart.version += 1
 
 
 def _begin_to_end(reference: uuid.UUID) -> tuple[Claim, Cart] | None:

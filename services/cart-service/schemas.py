@@ -24,7 +24,7 @@ class NewClaim(Input):
     reference: UUID
     order_id: Id
     cart_id: Id
-    version: Annotated[int, Field(ge=0)]
+    version: int
 
 
 class ItemPath(Output):

@@ -37,7 +37,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_claims_cart_id"), "claims", ["cart_id"])
     op.create_index(op.f("ix_claims_ended_at"), "claims", ["ended_at"])
 
-    op.execute("INSERT INTO carts (user_id, version) SELECT DISTINCT user_id, 0 FROM cart_items ORDER BY user_id")
+    # An order that is pending at this moment has claimed nothing: -1 says that what it bought may still be in there.
+    op.execute("INSERT INTO carts (user_id, version) SELECT DISTINCT user_id, -1 FROM cart_items ORDER BY user_id")
     with op.batch_alter_table("cart_items") as items:
         items.add_column(sa.Column("cart_id", sa.Integer(), nullable=True))
         items.add_column(sa.Column("claim_reference", sa.Uuid(), nullable=True))

@@ -282,6 +282,35 @@ class TestConfirmation:
 
         assert cart()["items"] == []
 
+    @pytest.fixture
+    def from_before(self, app, fill, shelf):
+        """A cart that was filled before there were claims, as the migration leaves it."""
+        import models
+
+        fill({2: 4, 5: 1})
+        with app.app_context():
+            models.db.session.execute(models.db.update(models.Cart).values(version=-1))
+            models.db.session.commit()
+
+    def test_what_an_order_bought_before_there_were_claims_is_gone_once(self, from_before, confirm, cart):
+        confirm()
+        assert (_quantities(cart()["items"]), cart()["total"]) == ({2: 3, 5: 1}, 66.97)
+
+        confirm(event_id=uuid4())
+        confirm(B)
+        assert _quantities(cart()["items"]) == {2: 3, 5: 1}
+
+    def test_what_was_put_in_before_there_were_claims_can_be_claimed(self, from_before, claim, cart):
+        assert claim().status_code == 201
+        assert (cart()["items"], cart()["version"]) == ([], 0)
+
+    def test_a_cart_that_was_changed_since_there_are_claims_is_left_alone(self, from_before, put_in, confirm, cart):
+        put_in(2)
+
+        confirm()
+
+        assert _quantities(cart()["items"]) == {2: 5, 5: 1}
+
     def test_an_order_that_claimed_nothing_takes_nothing(self, seeded, confirm, cart):
         before = cart()
 
