@@ -1,16 +1,17 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import current_app
 from flask_openapi3 import APIBlueprint
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shopkit import background, idempotency
+from shopkit import idempotency, retention
 from shopkit.auth import ADMIN, only
 from shopkit.database import new_database
 from shopkit.errors import Conflict, NotFound, NotSignedIn, Unavailable, UpstreamTimeout
@@ -18,6 +19,7 @@ from shopkit.http_client import ServiceClient
 from shopkit.idempotency import current_key, fingerprint, idempotent, takes_key
 from shopkit.schemas import Input, Output
 from shopkit.service import Answer, create_service
+from shopkit.settings import KEEP_ANSWERS, Hours, Settings
 
 db = new_database()
 idempotency.keep_keys(db)
@@ -30,6 +32,11 @@ class Thing(db.Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsOfKeys(Settings):
+    keep_answers_hours: Hours = KEEP_ANSWERS
 
 
 class NewThing(Input):
@@ -130,9 +137,7 @@ def app(settings, network):
 
 @pytest.fixture
 def settings(database_uri):
-    from shopkit.settings import Settings
-
-    return Settings(secret_key="a secret", database_uri=database_uri)
+    return SettingsOfKeys(secret_key="a secret", database_uri=database_uri)
 
 
 @pytest.fixture
@@ -554,8 +559,7 @@ class TestExpiry:
         assert post(name="table").headers["Idempotent-Replayed"] == "true"
         assert len(runs) == 2
 
-    def test_the_job_deletes_all_that_have_expired(self, app, post, clock, kept, monkeypatch):
-        monkeypatch.setattr(idempotency, "_AT_ONCE", 2)
+    def test_the_sweep_deletes_those_that_have_expired(self, app, post, clock, kept):
         for n in range(5):
             post({"Idempotency-Key": f"old-{n}"})
         clock.forward(hours=23)
@@ -563,14 +567,6 @@ class TestExpiry:
         clock.forward(hours=1)
 
         with app.app_context():
-            idempotency.delete_expired()
+            retention.sweep(lambda: clock.now)
 
         assert [row.expires_at > clock.now for row in kept()] == [True]
-
-    def test_the_job_runs_every_hour_where_there_is_something_to_delete(self, app):
-        assert background.Job(idempotency.delete_expired, 3600) in app.extensions["jobs"]
-
-        without = Flask("without")
-        idempotency.init_app(without, new_database())
-
-        assert "jobs" not in without.extensions

@@ -8,9 +8,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shopkit import events
+from shopkit import events, retention
 from shopkit.auth import CUSTOMER
-from shopkit.database import Created, UtcDateTime, insert_new, new_database, now
+from shopkit.database import Created, UtcDateTime, insert_new, new_database
 
 db = new_database()
 events.keep_outbox(db)
@@ -18,7 +18,6 @@ events.keep_outbox(db)
 PASSWORD_LENGTHS = range(8, 129)
 hasher = PasswordHasher()  # Argon2id with the parameters of RFC 9106 for little memory
 _NOBODYS_HASH = hasher.hash("nobody has this password")
-_FORGOTTEN_AT_ONCE = 100
 
 
 def folded(name: str) -> str:
@@ -63,6 +62,10 @@ class RevokedToken(db.Model):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
+retention.stays("an account is its owner's", User)
+retention.goes(RevokedToken.expires_at)
+
+
 def user_named(name: str) -> User | None:
     """The user with this username or e-mail address."""
     column = User.email_key if "@" in name else User.username_key
@@ -90,7 +93,6 @@ def password_fits(user: User | None, password: str) -> bool:
 
 def revoke(session_id: str, until: datetime) -> None:
     """Refuse every token of a session from now on. To revoke it again changes nothing."""
-    _forget_expired()
     insert_new(RevokedToken, id=session_id, expires_at=until)
 
 
@@ -100,7 +102,6 @@ def is_revoked(session_id: str) -> bool:
 
 def first_use(token_id: str, moment: datetime, until: datetime) -> datetime | None:
     """When a token was first used: at this moment, unless it was before. None is long ago."""
-    _forget_expired()
     if insert_new(RevokedToken, id=token_id, used_at=moment, expires_at=until):
         return moment
     this = RevokedToken.id == token_id
@@ -108,10 +109,3 @@ def first_use(token_id: str, moment: datetime, until: datetime) -> datetime | No
     db.session.execute(sa.update(RevokedToken).where(this, RevokedToken.used_at > moment).values(used_at=moment))
     used_at: datetime | None = db.session.scalar(sa.select(RevokedToken.used_at).where(this))
     return used_at
-
-
-def _forget_expired() -> None:
-    """Some at a time; what somebody else is just forgetting is left to them."""
-    expired = sa.select(RevokedToken.id).where(RevokedToken.expires_at < now()).limit(_FORGOTTEN_AT_ONCE)
-    ids = expired.with_for_update(skip_locked=True)
-    db.session.execute(sa.delete(RevokedToken).where(RevokedToken.id.in_(ids)))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import shopkit.settings
+from shopkit.settings import KEEP_EVENTS, Days
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,3 +17,4 @@ class Settings(shopkit.settings.Settings):
     token_leeway_seconds: int = 30
     # name:secret of each service account, separated by commas
     service_clients: tuple[str, ...] = field(default=(), repr=False)
+    keep_events_days: Days = KEEP_EVENTS

@@ -1,7 +1,5 @@
 """The cart service: what each customer means to buy."""
 
-from datetime import timedelta
-
 from flask import Flask
 from requests.adapters import BaseAdapter
 
@@ -12,12 +10,10 @@ from models import db
 from news import note_price, note_stock
 from routes import cart
 from settings import Settings
-from shopkit import background, events
+from shopkit import events
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service, run
 from shopkit.service_account import own_token
-
-FORGET_SECONDS = timedelta(hours=1).total_seconds()
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
@@ -36,7 +32,6 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
         "order.confirmed": claims.end_claim,
     }
     events.init_app(app, settings.amqp_url, hear=hear)
-    background.every(app, FORGET_SECONDS, claims.forget)
     return app
 
 

@@ -7,7 +7,6 @@ Each step is asked for by the order's reference, and may be repeated, in any ord
 """
 
 import uuid
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +17,6 @@ from shopkit.database import insert_new, now
 from shopkit.errors import Conflict, NotFound
 from shopkit.events import Event
 
-KEPT = timedelta(days=90)  # longer than a late claim could take to arrive
 FILLED_BEFORE_CLAIMS = -1  # the version that the migration gave to carts; the first change moves it on
 
 
@@ -73,12 +71,6 @@ def end_claim(event: Event) -> None:
         found[0].ended_at = now()
     elif never_came:
         _take_out_unclaimed(event.payload)
-
-
-def forget() -> None:
-    """Job: delete claims that ended long ago."""
-    db.session.execute(sa.delete(Claim).where(Claim.ended_at < now() - KEPT))
-    db.session.commit()
 
 
 def in_progress(order_id: int | None) -> Conflict:

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shopkit import events, idempotency
-from shopkit.database import Created, UtcDateTime, insert_new, new_database, writes
+from shopkit import events, idempotency, retention
+from shopkit.database import Created, UtcDateTime, insert_new, new_database, now, writes
 
 db = new_database()
 events.keep_inbox(db)
@@ -29,6 +29,7 @@ class Cart(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int | None] = mapped_column(unique=True)
     version: Mapped[int] = mapped_column(default=0)
+    changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=now, onupdate=now, index=True)
 
 
 class Claim(Created, db.Model):
@@ -67,6 +68,18 @@ class CartItem(db.Model):
     price_changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sold_out_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     claim_reference: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("claims.reference"), index=True)
+
+
+retention.goes(
+    Cart.changed_at,
+    "keep_carts_days",
+    only=[
+        ~sa.exists().where(CartItem.cart_id == Cart.id),
+        ~sa.exists().where(Claim.cart_id == Cart.id),
+    ],
+)
+retention.goes(Claim.ended_at, "keep_handled_days")
+retention.stays("a cart holds few products, and its owner takes them out or buys them", CartItem)
 
 
 def cart_of(user_id: int) -> Cart:

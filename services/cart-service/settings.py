@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 import shopkit.settings
+from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours
+
+KEEP_CARTS = Days(90)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,3 +15,6 @@ class Settings(shopkit.settings.Settings):
     product_service_url: str = "http://127.0.0.1:5003"
     service_client_id: str = "cart-service"
     service_client_secret: str = field(repr=False)
+    keep_handled_days: Days = KEEP_HANDLED
+    keep_answers_hours: Hours = KEEP_ANSWERS
+    keep_carts_days: Days = KEEP_CARTS

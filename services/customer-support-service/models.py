@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
-from shopkit import events, idempotency
+from shopkit import events, idempotency, retention
 from shopkit.auth import User
 from shopkit.database import Created, UtcDateTime, fetch_or_404, new_database, now
 
@@ -32,6 +32,7 @@ class RecentOrder(db.Model):
 
 class Message(Created, db.Model):
     __tablename__ = "messages"
+    __table_args__ = (sa.Index(None, "user_id", "created_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     ticket_id: Mapped[int] = mapped_column(sa.ForeignKey("tickets.id"), index=True)
@@ -47,7 +48,7 @@ class Message(Created, db.Model):
 
 class Ticket(Created, db.Model):
     __tablename__ = "tickets"
-    __table_args__ = (sa.Index(None, "user_id", "updated_at"),)
+    __table_args__ = (sa.Index(None, "user_id", "updated_at"), sa.Index(None, "user_id", "created_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int]
@@ -55,7 +56,7 @@ class Ticket(Created, db.Model):
     subject: Mapped[str] = mapped_column(sa.String(200))
     status: Mapped[str] = mapped_column(sa.String(10), default=OPEN)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
 
     messages: Mapped[list[Message]] = relationship(order_by=Message.id)
     message_count: Mapped[int] = column_property(
@@ -75,6 +76,10 @@ class Ticket(Created, db.Model):
             self.status = status
             self.updated_at = now()
             self.closed_at = self.updated_at if status == CLOSED else None
+
+
+retention.goes(Ticket.closed_at, "keep_tickets_days", along=[Message.ticket_id], at_once=10)
+retention.stays("staff sees what somebody has ordered, and orders are kept", RecentOrder)
 
 
 def ticket_for(user: User, ticket_id: int) -> Ticket:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 import shopkit.settings
-from shopkit.settings import SettingsError
+from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours, SettingsError
 
 ASYNC_MODES = ("gevent", "threading", "eventlet")
+KEEP_TICKETS = Days(3 * 365)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,9 @@ class Settings(shopkit.settings.Settings):
     redis_url: str = field(default="", repr=False)
     # empty: whatever fits the server this runs on
     socketio_async_mode: str = ""
+    keep_handled_days: Days = KEEP_HANDLED
+    keep_answers_hours: Hours = KEEP_ANSWERS
+    keep_tickets_days: Days = KEEP_TICKETS
 
     def __post_init__(self) -> None:
         if self.socketio_async_mode not in ("", *ASYNC_MODES):

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from shopkit import events
+from shopkit import events, retention
 from shopkit.database import Created, UtcDateTime, new_database, now
 from shopkit.errors import Conflict
 from shopkit.http_client import LONGEST_CALL
@@ -255,6 +255,11 @@ class StripeEvent(Created, db.Model):
     """An event of Stripe's that has been dealt with."""
 
     __tablename__ = "stripe_events"
+    __table_args__ = (sa.Index(None, "created_at"),)
 
     id: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
     type: Mapped[str] = mapped_column(sa.String(60))
+
+
+retention.stays("they are the books", Order, OrderItem, OrderEvent, StripePayment)
+retention.goes(StripeEvent.created_at, "keep_handled_days")

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from payments import CARD_DECLINED, VOIDED, Charge, Payment, PaymentDeclined, PaymentUnknown
 from settings import Settings
+from shopkit import retention
 from shopkit.database import UtcDateTime, now
 
 TIMEOUT_CHARGED, TIMEOUT_NOT_CHARGED = "timeout_charged", "timeout_not_charged"
@@ -38,6 +39,8 @@ ledger = sa.Table(
     sa.Column("refunded", sa.Boolean(), nullable=False),
     sa.Column("created_at", UtcDateTime(), nullable=False),
 )
+
+retention.stays("they are the provider's books", ledger)
 
 _CHARGE = ledger.c.id, ledger.c.amount, ledger.c.currency, ledger.c.declined, ledger.c.refunded
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import shopkit.settings
 from models import LONGEST_STEP
-from shopkit.settings import SettingsError
+from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Settings(shopkit.settings.Settings):
     stripe_api_base: str = "https://api.stripe.com"
     service_client_id: str = "order-service"
     service_client_secret: str = field(repr=False)
+    keep_events_days: Days = KEEP_EVENTS
+    keep_handled_days: Days = KEEP_HANDLED
 
     def __post_init__(self) -> None:
         if self.checkout_lease_seconds <= LONGEST_STEP.total_seconds():

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
-from shopkit import events, idempotency
+from shopkit import events, idempotency, retention
 from shopkit.database import Created, UtcDateTime, new_database, now
 from shopkit.errors import Invalid, NotFound
 
@@ -124,6 +124,7 @@ class Reservation(Created, db.Model):
     id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
     status: Mapped[str] = mapped_column(sa.String(20))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    released_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     items: Mapped[list["ReservationItem"]] = relationship(order_by="ReservationItem.product_id", lazy="selectin")
 
 
@@ -156,10 +157,16 @@ class StockMovement(Created, db.Model):
     kind: Mapped[str] = mapped_column(sa.String(20))
     on_hand_change: Mapped[int] = mapped_column(default=0)
     reserved_change: Mapped[int] = mapped_column(default=0)
-    reservation_id: Mapped[str | None] = mapped_column(sa.ForeignKey("reservations.id"))
+    reservation_id: Mapped[str | None] = mapped_column(sa.ForeignKey("reservations.id"), index=True)
     reason: Mapped[str | None] = mapped_column(sa.String(REASON_LENGTH))
     actor_id: Mapped[int]  # 0 for a service
     actor: Mapped[str] = mapped_column(sa.String(50))  # as it was called then
+
+
+retention.stays("the catalogue is the administrators'; orders and reviews speak of what is no longer sold", Product)
+retention.stays("who has bought something may say so in a review, however late", Purchase)
+retention.stays("a person has one of a product", Review)
+retention.stays("a person has few of them, and removes them", Favorite)
 
 
 @event.listens_for(Product, "before_insert")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import shopkit.settings
+from shopkit.settings import KEEP_ANSWERS, KEEP_EVENTS, KEEP_HANDLED, Days, Hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,3 +13,6 @@ class Settings(shopkit.settings.Settings):
     cart_service_url: str = "http://127.0.0.1:5004"
     service_client_id: str = "product-service"
     service_client_secret: str = field(repr=False)
+    keep_events_days: Days = KEEP_EVENTS
+    keep_handled_days: Days = KEEP_HANDLED
+    keep_answers_hours: Hours = KEEP_ANSWERS

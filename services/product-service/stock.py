@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from models import Product, Reservation, ReservationItem, StockMovement, db
 from schemas import MOST_IN_STOCK
+from shopkit import retention
 from shopkit.auth import SERVICE, User
 from shopkit.database import now
 from shopkit.errors import Conflict, Invalid, NotFound
@@ -39,6 +40,16 @@ class Move:
     on_hand: int
     reserved: int
 
+
+# What came to nothing leaves no trace: the movements of a released reservation add up to nothing, so that without them
+# the ledger still adds up to the stock. What was sold, or taken back, is kept like its order.
+retention.stays("they are the stock's books; only those of a released reservation go with it", StockMovement)
+retention.goes(
+    Reservation.released_at,
+    "keep_handled_days",
+    along=[ReservationItem.reservation_id, StockMovement.reservation_id],
+    at_once=50,  # an order may have a hundred products, and each two movements
+)
 
 MOVES = {
     COMMITTED: Move(COMMIT, HELD, on_hand=-1, reserved=-1),
@@ -132,7 +143,8 @@ def release(reservation_id: str, by: User) -> Reservation:
     try:
         return move(reservation_id, RELEASED, by)
     except NotFound:
-        tombstone = Reservation(id=reservation_id, status=RELEASED, expires_at=now())
+        moment = now()
+        tombstone = Reservation(id=reservation_id, status=RELEASED, expires_at=moment, released_at=moment)
         return tombstone if _is_new(tombstone) else move(reservation_id, RELEASED, by)
 
 
@@ -237,7 +249,7 @@ def _move_on(ids: list[str], to: str, by: User) -> None:
     claiming = (
         sa.update(Reservation)
         .where(Reservation.id.in_(ids), Reservation.status == move.came_from)
-        .values(status=to)
+        .values(status=to, released_at=now() if to == RELEASED else None)
         .returning(Reservation.id)
     )
     claimed = list(db.session.scalars(claiming))

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-from shopkit import events, idempotency
+from shopkit import events, idempotency, retention
 from shopkit.database import Created, new_database, one_at_a_time
 from shopkit.errors import Conflict
 
@@ -71,6 +71,10 @@ class PaymentMethod(OneIsDefault, Created, db.Model):
     exp_month: Mapped[int]
     exp_year: Mapped[int]
     cardholder_name: Mapped[str] = mapped_column(sa.String(100))
+
+
+retention.stays("an account has one", Profile)
+retention.stays("a person has few of them, and removes them", Address, PaymentMethod)
 
 
 def hold_list(kind: type[OneIsDefault], user_id: int) -> None:

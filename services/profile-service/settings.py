@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import shopkit.settings
+from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours
 
 SANDBOX = "sandbox"
 
@@ -12,3 +13,5 @@ class Settings(shopkit.settings.Settings):
     port: int = 5002
     database_uri: str = field(default="sqlite:///profile.db", repr=False)
     payment_provider: str = SANDBOX
+    keep_handled_days: Days = KEEP_HANDLED
+    keep_answers_hours: Hours = KEEP_ANSWERS

@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from functools import wraps
 from hashlib import sha256
 from http import HTTPStatus
@@ -22,15 +21,16 @@ from flask import Flask, Response, current_app, g, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 
-from shopkit import background
+from shopkit import retention
 from shopkit.auth import current_user
 from shopkit.database import UtcDateTime, insert, now, reading
 from shopkit.errors import Conflict, Invalid
+from shopkit.settings import Settings
 
 TABLE = "idempotency_keys"
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-KEPT = timedelta(hours=24)
+KEPT = "keep_answers_hours"  # the setting
 MOST_BYTES = 16 * 1024  # of an answer, compressed
 PARAMETER = {
     "name": HEADER,
@@ -42,8 +42,6 @@ PARAMETER = {
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT_HEADERS = ("Content-Type", "Location", "Link")
-_SWEEP_SECONDS = 60 * 60
-_AT_ONCE = 1000  # rows that are deleted in one transaction
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -68,7 +66,7 @@ class NotKept(Conflict):
 
 def keep_keys(db: SQLAlchemy) -> None:
     """Give a service with idempotent views its table: of each key a digest, the body's fingerprint, and the answer."""
-    sa.Table(
+    table = sa.Table(
         TABLE,
         db.metadata,
         sa.Column("id", sa.String(64), primary_key=True),
@@ -78,20 +76,21 @@ def keep_keys(db: SQLAlchemy) -> None:
         sa.Column("headers", sa.JSON, nullable=False),
         sa.Column("body", sa.LargeBinary),  # compressed; none if it was too large
     )
+    retention.goes(table.c.expires_at)
     event.listen(db.session, "before_commit", _refuse_commit_of_view)
 
 
-def init_app(app: Flask, db: SQLAlchemy) -> None:
-    """Sweep the table of a service that has one."""
+def init_app(app: Flask, db: SQLAlchemy, settings: Settings) -> None:
+    """Let a service that keeps keys know for how long."""
     if TABLE in db.metadata.tables:
-        background.every(app, _SWEEP_SECONDS, delete_expired)
+        app.config[KEPT.upper()] = getattr(settings, KEPT)
 
 
 def idempotent(view: View) -> View:
     """Mark a view of one transaction, for signed-in people, whose repetition acts once if it has a key.
 
     The view may ask other services before its transaction begins, and it does not commit: that is done here, with a
-    key or without. An error undoes what the view did. The answer is kept for a day, so it must not contain a secret.
+    key or without. An error undoes what the view did. The answer is kept, so it must not contain a secret.
     Answers that are not final are not kept: failures on our side, and whatever says when to ask again.
     """
 
@@ -136,17 +135,6 @@ def fingerprint(secret: str = "") -> str:
     return hmac.digest(secret.encode(), body, "sha256").hex()
 
 
-def delete_expired() -> None:
-    """Job: delete the keys whose day is over, some at a time, so that nobody waits long for us."""
-    session, table = _session(), _table()
-    # What somebody else is deleting or using anew at this moment is left to them.
-    some = sa.select(table.c.id).where(table.c.expires_at <= now()).limit(_AT_ONCE).with_for_update(skip_locked=True)
-    deleted = _AT_ONCE
-    while deleted == _AT_ONCE:
-        deleted = session.execute(sa.delete(table).where(table.c.id.in_(some))).rowcount
-        session.commit()
-
-
 def _mark(view: Callable[..., Any]) -> Callable[..., Any]:
     view.takes_key = True  # type: ignore[attr-defined]
     return view
@@ -167,7 +155,7 @@ def _run(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Response:
         session.rollback()
     if current_key() and _is_final(answer) and not _keep(answer):
         session.rollback()
-        if (theirs := _replay()) is None:  # its day ended between two statements
+        if (theirs := _replay()) is None:  # its time ended between two statements
             raise InUse(f"A request with this {HEADER} has just ended; send it again.")
         return theirs
     session.commit()
@@ -197,7 +185,7 @@ def _keep(answer: Response) -> bool:
     values: dict[str, Any] = {
         "id": _whose_and_what_for(),
         "fingerprint": _fingerprint(),
-        "expires_at": moment + KEPT,
+        "expires_at": moment + current_app.config[KEPT.upper()],
         "status": answer.status_code,
         "headers": {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers},
         "body": body if len(body) <= MOST_BYTES else None,

@@ -16,7 +16,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
-from shopkit import auth, background, database, errors, health, idempotency, logs, metrics
+from shopkit import auth, background, database, errors, health, idempotency, logs, metrics, retention
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
@@ -67,7 +67,8 @@ def create_service(
     checks = {each.name: each.ping for each in needs}
     if db is not None:
         database.init_app(app, db, settings.database_uri)
-        idempotency.init_app(app, db)
+        idempotency.init_app(app, db, settings)
+        retention.init_app(app, db, settings)
         checks["database"] = partial(database.ping, db)
     if who_is is None:
         auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)

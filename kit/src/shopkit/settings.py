@@ -1,8 +1,10 @@
 """What a service reads from its environment: once, typed, and complete or not at all."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
@@ -11,6 +13,27 @@ from dotenv import load_dotenv
 
 class SettingsError(SystemExit):
     """A setting is missing or makes no sense; the message names it and ends the process."""
+
+
+class Days(timedelta):
+    """A time that is set as a whole number of days."""
+
+    unit = "days"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """:raise ValueError: it is no such number, or none that a calendar has room for."""
+        if not re.fullmatch("0*[1-9][0-9]{0,4}", text, re.ASCII):
+            raise ValueError(f"it takes a whole number of {cls.unit}, from 1 to 99999")
+        return cls(**{cls.unit: int(text)})
+
+
+class Hours(Days):
+    unit = "hours"
+
+
+# How long services keep what was delivered, what they remember to have dealt with, and idempotency keys.
+KEEP_EVENTS, KEEP_HANDLED, KEEP_ANSWERS = Days(7), Days(90), Hours(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Two services as small as can be, by the names of real ones: one that tells of orders, one that hears of people."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,11 +12,17 @@ from shopkit.database import new_database
 from shopkit.events.catalogue import listeners_of
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service
-from shopkit.settings import Settings
+from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, Settings
 
 teller_db, hearer_db = new_database(), new_database()
 events.keep_outbox(teller_db)
 events.keep_inbox(hearer_db)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsOfEvents(Settings):
+    keep_events_days: Days = KEEP_EVENTS
+    keep_handled_days: Days = KEEP_HANDLED
 
 
 class Fact(teller_db.Model):
@@ -51,7 +58,7 @@ def clock():
 
 @pytest.fixture
 def settings(database_uri):
-    return Settings(secret_key="a secret", database_uri=database_uri)
+    return SettingsOfEvents(secret_key="a secret", database_uri=database_uri)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from shopkit import retention
 from shopkit.database import now
 from shopkit.events import inbox
 
@@ -116,10 +117,10 @@ def test_entries_are_forgotten_when_their_events_can_no_longer_come(hearer, tell
     tell(event(6, "7c0ac1de-0f43-4a4e-8a30-4e5f0f6f9a02"))
 
     with hearer.app_context():
-        inbox.forget()
+        retention.sweep()
 
     assert [entry.event_id[-1] for entry in entries()] == ["2"]
 
 
 def test_who_hears_has_no_relay(hearer):
-    assert [job.run.__name__ for job in hearer.extensions["jobs"]] == ["forget"]
+    assert [job.run.__name__ for job in hearer.extensions["jobs"]] == ["sweep"]

@@ -7,7 +7,7 @@ import orjson
 import pytest
 import requests
 
-from shopkit import events
+from shopkit import events, retention
 from shopkit.database import now
 from shopkit.errors import UpstreamFailed, UpstreamRefused
 from shopkit.events import outbox
@@ -231,7 +231,7 @@ class TestSending:
         clock.moment = now()
         relay()
 
-        outbox.forget()
+        retention.sweep()
 
         assert [row.id == recent for row in rows(target="customer-support-service")] == [True]
         assert len(rows(target="product-service")) == 2
@@ -329,8 +329,8 @@ class TestLeases:
 class TestWiring:
     def test_who_tells_runs_a_relay_and_cleans_up(self, teller):
         assert [(job.run.__name__, job.seconds) for job in teller.extensions["jobs"]] == [
+            ("sweep", 600),
             ("relay", 0.5),
-            ("forget", 3600),
         ]
 
     def test_a_service_takes_part_as_the_catalogue_says(self, settings, network, partners):

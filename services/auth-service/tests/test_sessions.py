@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from shopkit import retention
 from shopkit.database import now
 
 
@@ -224,11 +225,12 @@ def test_what_has_expired_is_forgotten(app, client, signed_in):
     import models
 
     with app.app_context():
-        models.revoke("long ago", models.now() - timedelta(days=1))
+        models.revoke("long ago", now() - timedelta(days=1))
         models.db.session.commit()
     client.post("/logout", headers=_bearer(signed_in["access_token"]))
 
     with app.app_context():
+        retention.sweep()
         assert models.db.session.scalar(sa.select(sa.func.count(models.RevokedToken.id))) == 1
 
 

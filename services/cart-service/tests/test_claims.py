@@ -5,6 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from shopkit import retention
+
 A, B = UUID(int=10), UUID(int=11)
 
 
@@ -322,7 +324,6 @@ class TestConfirmation:
 def test_claims_that_ended_long_ago_are_forgotten(app, seeded, claim, confirm):
     from datetime import timedelta
 
-    import claims
     import models
 
     claim()
@@ -333,7 +334,7 @@ def test_claims_that_ended_long_ago_are_forgotten(app, seeded, claim, confirm):
         ended.ended_at -= timedelta(days=91)
         models.db.session.commit()
 
-        claims.forget()
+        retention.sweep()
 
         assert [each.reference for each in models.db.session.scalars(models.db.select(models.Claim))] == []
 

@@ -11,7 +11,6 @@ it when it comes again. They travel over HTTP, or through RabbitMQ if there is o
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from threading import Event as Flag
 from typing import Any
@@ -31,7 +30,6 @@ __all__ = ["Event", "Handler", "init_app", "keep_inbox", "keep_outbox", "publish
 
 RELAY_SECONDS = 0.5
 LISTEN_AGAIN_SECONDS = 1
-TIDY_SECONDS = timedelta(hours=1).total_seconds()
 
 
 def init_app(
@@ -51,10 +49,8 @@ def init_app(
     app.extensions["event_transport"] = _transport(amqp_url, tell)
     if tell:
         background.every(app, RELAY_SECONDS, relay)
-        background.every(app, TIDY_SECONDS, outbox.forget)
     if hear:
         app.register_api(http.api)  # type: ignore[attr-defined]
-        background.every(app, TIDY_SECONDS, inbox.forget)
     if hear and amqp_url:
         _listen(app, name, amqp_url)
 

@@ -1,19 +1,17 @@
 """The inbox: which events were handled, written with the effect of handling them, so that none acts twice."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import sqlalchemy as sa
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 
+from shopkit import retention
 from shopkit.database import UtcDateTime, insert_new, now
 from shopkit.errors import Invalid
 from shopkit.events.catalogue import Event, complaint
 
 TABLE = "inbox"
-# Longer than anybody leaves an event parked.
-KEPT = timedelta(days=90)
 
 Handler = Callable[[Event], None]
 """Acts on an event, in a transaction that is committed for it; it calls no other service."""
@@ -21,13 +19,14 @@ Handler = Callable[[Event], None]
 
 def keep_inbox(db: SQLAlchemy) -> None:
     """Give a service that hears events its table."""
-    sa.Table(
+    table = sa.Table(
         TABLE,
         db.metadata,
         sa.Column("event_id", sa.String(36), primary_key=True),
         sa.Column("handler", sa.String(60), primary_key=True),
         sa.Column("received_at", UtcDateTime, nullable=False, index=True),
     )
+    retention.goes(table.c.received_at, "keep_handled_days")
 
 
 def receive(event: Event) -> None:
@@ -51,13 +50,6 @@ def receive_in(app: Flask, event: Event) -> None:
     """For who has no request: each event has a session of its own."""
     with app.app_context():
         receive(event)
-
-
-def forget() -> None:
-    """Job: delete entries so old that their events come no more."""
-    table = _db().metadata.tables[TABLE]
-    _db().session.execute(sa.delete(table).where(table.c.received_at < now() - KEPT))
-    _db().session.commit()
 
 
 def _db() -> SQLAlchemy:

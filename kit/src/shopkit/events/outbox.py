@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 
+from shopkit import retention
 from shopkit.database import UtcDateTime, now
 from shopkit.errors import ShopError, UpstreamRefused
 from shopkit.events.catalogue import ROUTES, Event, complaint
@@ -22,7 +23,6 @@ AT_ONCE = 50
 LEASE = timedelta(seconds=10)  # who is slower is overtaken, which the inbox makes harmless
 MOST_ATTEMPTS = 10
 LONGEST_DELAY_SECONDS = 60 * 60
-KEPT = timedelta(days=7)
 
 Send = Callable[[str, Event], None]
 """Bring an event to a service. UpstreamRefused: it will never take it; any other ShopError: try again later."""
@@ -49,6 +49,7 @@ def keep_outbox(db: SQLAlchemy) -> None:
         sa.Column("parked_at", UtcDateTime),
         sa.Column("last_error", sa.String(300)),
     )
+    retention.goes(table.c.delivered_at, "keep_events_days")
     waiting = sa.text("delivered_at IS NULL AND parked_at IS NULL")
     sa.Index("ix_outbox_waiting", table.c.next_attempt_at, sqlite_where=waiting, postgresql_where=waiting)
 
@@ -95,13 +96,6 @@ def redrive(event_id: str | None = None) -> int:
     redriven = _db().session.execute(sa.update(table).where(*which).values(afresh))
     _db().session.commit()
     return cast(int, redriven.rowcount)  # type: ignore[attr-defined]
-
-
-def forget() -> None:
-    """Job: delete what has been delivered long ago."""
-    table = _table()
-    _db().session.execute(sa.delete(table).where(table.c.delivered_at < now() - KEPT))
-    _db().session.commit()
 
 
 def _send_some(transport: Transport, clock: Callable[[], datetime], spread: Callable[[float, float], float]) -> int:
