@@ -5,15 +5,26 @@ What adds something leaves the commit to the door, which may have an `Idempotenc
 
 from functools import partial
 
+import sqlalchemy as sa
 from flask import current_app
 
 from models import CLOSED, OPEN, Message, Ticket, db, ticket_for
 from schemas import MessageOut, NewTicket, TicketOut
+from shopkit import quotas
 from shopkit.auth import User
 from shopkit.database import after_commit, now
+from shopkit.errors import NotFound
+
+TICKETS_A_DAY, MESSAGES_A_DAY = 50, 500
 
 
 def open_ticket(user: User, new: NewTicket) -> TicketOut:
+    """Ask the shop something.
+
+    :raise TooManyToday: they have asked or said too much already.
+    """
+    _refuse_flood(user, Ticket, TICKETS_A_DAY)
+    _refuse_flood(user, Message, MESSAGES_A_DAY)
     ticket = Ticket.by(user, new.subject, new.message)
     db.session.add(ticket)
     db.session.flush()
@@ -24,8 +35,10 @@ def reply(user: User, ticket_id: int, text: str) -> MessageOut:
     """Add a message, which opens a closed ticket again, and once that is committed tell everyone in its room.
 
     :raise NotFound: no such ticket, or somebody else's.
+    :raise TooManyToday: they have said too much already.
     """
     ticket = _held(ticket_for(user, ticket_id))
+    _refuse_flood(user, Message, MESSAGES_A_DAY)
     message = Message.by(user, text)
     message.ticket_id = ticket.id
     db.session.add(message)
@@ -54,7 +67,19 @@ def room_of(ticket_id: int) -> str:
     return f"ticket-{ticket_id}"
 
 
+def _refuse_flood(user: User, kind: type[Ticket | Message], most: int) -> None:
+    """Staff answer everybody, so they are not counted."""
+    if not user.is_staff:
+        quotas.one_more_today(kind, user.id, most)
+
+
 def _held(ticket: Ticket) -> Ticket:
-    """Whoever else replies to it or closes it at this moment comes before or after us, so that its status is right."""
-    db.session.refresh(ticket, with_for_update=True)
-    return ticket
+    """Whoever else replies to it or closes it at this moment comes before or after us, so that its status is right.
+
+    :raise NotFound: it was so old that it has gone meanwhile.
+    """
+    locking = sa.select(Ticket).filter_by(id=ticket.id).with_for_update()
+    held: Ticket | None = db.session.scalar(locking, execution_options={"populate_existing": True})
+    if held is None:
+        raise NotFound(f"There is no ticket {ticket.id}.")
+    return held

@@ -1,15 +1,17 @@
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
-from sqlalchemy.exc import IntegrityError
 
 from models import Favorite, Product, db
 from schemas import NewFavorite, ProductOut, ProductPath, Products
 from search import on_sale
+from shopkit import quotas
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
 from shopkit.errors import NotFound
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
+
+MOST = 1000
 
 favorites = APIBlueprint("favorites", __name__, abp_tags=[Tag(name="favorites")])
 
@@ -24,13 +26,15 @@ def list_favorites(query: Page) -> Answer:
 @favorites.post("/favorites", responses={200: ProductOut, 201: ProductOut})
 def add_favorite(body: NewFavorite) -> Answer:
     """Make a product one's favorite; 200 if it is already."""
-    product = fetch_or_404(Product, body.product_id, archived_at=None)
-    answer = ProductOut.model_validate(product)
-    db.session.add(Favorite(user_id=current_user().id, product_id=product.id))
-    try:
-        db.session.commit()
-    except IntegrityError:  # it is one already
+    favorite = Favorite(user_id=current_user().id, product_id=body.product_id)
+    quotas.hold(Favorite, favorite.user_id)
+    answer = ProductOut.model_validate(fetch_or_404(Product, body.product_id, archived_at=None))
+    same = sa.select(Favorite.id).filter_by(user_id=favorite.user_id, product_id=favorite.product_id)
+    if db.session.scalar(same) is not None:
         return answer
+    quotas.room_for_one_more(Favorite, favorite.user_id, MOST)
+    db.session.add(favorite)
+    db.session.commit()
     return answer, 201
 
 

@@ -3,9 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-from shopkit import events, idempotency, retention
-from shopkit.database import Created, new_database, one_at_a_time
-from shopkit.errors import Conflict
+from shopkit import events, idempotency, quotas, retention
+from shopkit.database import Created, new_database
 
 db = new_database()
 events.keep_inbox(db)
@@ -79,7 +78,7 @@ retention.stays("a person has few of them, and removes them", Address, PaymentMe
 
 def hold_list(kind: type[OneIsDefault], user_id: int) -> None:
     """Let nobody else change this list until we commit."""
-    one_at_a_time(kind.__tablename__, user_id)
+    quotas.hold(kind, user_id)
 
 
 def add_to_list(new: OneIsDefault) -> None:
@@ -88,11 +87,7 @@ def add_to_list(new: OneIsDefault) -> None:
     :raise Conflict: the list is full.
     """
     kind = type(new)
-    hold_list(kind, new.user_id)
-    others = db.session.scalars(sa.select(sa.func.count(kind.id)).where(kind.user_id == new.user_id)).one()
-    if others >= kind.most:
-        things = kind.__tablename__.replace("_", " ")
-        raise Conflict(f"You have {kind.most} {things} already; remove one first.", code="list_full")
+    others = quotas.room_for_one_more(kind, new.user_id, kind.most)
     if new.is_default:
         _leave_without_default(new)
     new.is_default = new.is_default or others == 0

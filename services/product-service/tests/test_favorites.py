@@ -89,3 +89,29 @@ def test_the_id_of_a_favorite_that_is_none_any_longer_is_not_given_again(app, cl
     client.delete("/favorites/2", headers=alice)
 
     assert newest() > removed
+
+
+class TestMany:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch):
+        import favorite_routes
+
+        monkeypatch.setattr(favorite_routes, "MOST", 2)
+
+    def test_a_full_list_takes_what_is_on_it_already_and_nothing_else(self, client, alice, bob):
+        answers = [client.post("/favorites", headers=alice, json={"product_id": n}) for n in (1, 2, 3, 2)]
+
+        assert [each.status_code for each in answers] == [201, 201, 409, 200]
+        assert answers[2].json["code"] == "list_full"
+        assert client.post("/favorites", headers=bob, json={"product_id": 3}).status_code == 201
+        client.delete("/favorites/1", headers=alice)
+        assert client.post("/favorites", headers=alice, json={"product_id": 3}).status_code == 201
+
+    def test_of_several_at_once_no_more_get_in(self, client, alice, at_once):
+        codes = at_once(
+            6, lambda client, n: client.post("/favorites", headers=alice, json={"product_id": n % 3 + 1}).status_code
+        )
+
+        assert len(client.get("/favorites", headers=alice).json) == 2
+        assert codes.count(201) == 2
+        assert set(codes) <= {200, 201, 409}

@@ -1,0 +1,65 @@
+"""Quotas: how many rows of a kind one person may have, or make in a day; safe when several are made at once."""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import current_app
+
+from shopkit.database import now, one_at_a_time
+from shopkit.errors import Conflict, TooManyRequests
+
+DAY = timedelta(days=1)
+
+
+class TooManyToday(TooManyRequests):
+    """Over sockets, where there are no headers, `retry_after` says when to come again."""
+
+    code = "too_many_today"
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message, {"Retry-After": str(seconds)})
+        self.extra = {"retry_after": seconds}
+
+
+def room_for_one_more(kind: type[Any], user_id: int, most: int) -> int:
+    """How many of a kind somebody has, when there may be one more; nobody else adds one before we commit.
+
+    :raise Conflict: it is as many as there may be.
+    """
+    hold(kind, user_id)
+    query = sa.select(sa.func.count()).select_from(kind).where(kind.user_id == user_id)
+    number: int = _session().scalars(query).one()
+    if number >= most:
+        things = _in_words(kind)
+        raise Conflict(f"You have {number} {things} already; remove one first.", code="list_full")
+    return number
+
+
+def one_more_today(kind: type[Any], user_id: int, most: int) -> None:
+    """Make sure that somebody has made fewer of a kind than a day may have; nobody else makes one before we commit.
+
+    :raise TooManyToday: they come again when the first of them is a day old.
+    """
+    hold(kind, user_id)
+    moment = now()
+    today = sa.select(kind.created_at).where(kind.user_id == user_id, kind.created_at > moment - DAY)
+    first = _session().scalar(today.order_by(kind.created_at.desc()).offset(most - 1).limit(1))
+    if first is not None:
+        # One whose moment is still to come was made before the clock was set back.
+        seconds = math.ceil(min(first + DAY - moment, DAY).total_seconds())
+        raise TooManyToday(f"A person may write {most} {_in_words(kind)} a day.", seconds)
+
+
+def hold(kind: type[Any], user_id: int) -> None:
+    """Let nobody else change what somebody has of a kind until we commit."""
+    one_at_a_time(kind.__tablename__, user_id)
+
+
+def _in_words(kind: type[Any]) -> str:
+    return str(kind.__tablename__).replace("_", " ")
+
+
+def _session() -> Any:
+    return current_app.extensions["sqlalchemy"].session
