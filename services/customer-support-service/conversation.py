@@ -15,7 +15,7 @@ from shopkit.auth import User
 from shopkit.database import after_commit, now
 from shopkit.errors import NotFound
 
-TICKETS_A_DAY, MESSAGES_A_DAY = 50, 500
+TICKETS_A_DAY, MESSAGES_A_DAY = 100, 1000
 
 
 def open_ticket(user: User, new: NewTicket) -> TicketOut:
