@@ -6,6 +6,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
+import orjson
 import pytest
 import requests
 
@@ -58,6 +59,13 @@ def test_any_other_answer_is_a_failure_of_the_other_service(partner, network, st
     network.on("GET", "/thing", {}, status)
 
     with pytest.raises(UpstreamFailed, match=f"The partner-service answered {status}."):
+        partner.get("/thing")
+
+
+def test_an_answer_that_is_no_json_is_a_failure_too(partner, network):
+    network.on("GET", "/thing", orjson.Fragment(b"<h1>It works!</h1>"))
+
+    with pytest.raises(UpstreamFailed, match="something that is no JSON"):
         partner.get("/thing")
 
 

@@ -1,10 +1,13 @@
 """What the order service reads from its environment, beyond what every service does."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import shopkit.settings
 from models import LONGEST_STEP
 from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, SettingsError
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,8 @@ class Settings(shopkit.settings.Settings):
     keep_handled_days: Days = KEEP_HANDLED
 
     def __post_init__(self) -> None:
-        if self.checkout_lease_seconds <= LONGEST_STEP.total_seconds():
+        if not LONGEST_STEP.total_seconds() < self.checkout_lease_seconds <= DAY.total_seconds():
             raise SettingsError(
-                f"CHECKOUT_LEASE_SECONDS must be above {LONGEST_STEP.total_seconds():g}: a lease outlasts every step."
+                f"CHECKOUT_LEASE_SECONDS must be above {LONGEST_STEP.total_seconds():g}, as a lease outlasts every step, "
+                f"and at most {DAY.total_seconds():g}."
             )

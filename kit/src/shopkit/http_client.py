@@ -157,9 +157,15 @@ class ServiceClient:
             allow_redirects=False,
         )
 
+    def _json(self, answer: requests.Response) -> Any:
+        try:
+            return json.loads(answer.content, parse_float=Decimal)
+        except ValueError as error:  # a proxy's page, say
+            raise UpstreamFailed(f"The {self.name} answered something that is no JSON.") from error
+
     def _read(self, answer: requests.Response, *, with_own_token: bool) -> Any:
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
-            return json.loads(answer.content, parse_float=Decimal) if answer.content else None
+            return self._json(answer) if answer.content else None
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise UpstreamRefused(f"The {self.name} answered {answer.status_code}.")
         same = _SAME_HERE.get(answer.status_code)

@@ -180,12 +180,13 @@ def test_of_several_recoveries_at_once_each_gets_another_order(app, check_out, s
         assert sorted(pool.map(take_over, range(6)), key=str) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_lease_that_is_no_longer_than_a_step_stops_the_start(settings, environment):
+@pytest.mark.parametrize("seconds", ["112", "0", "-1", "nan", "inf", "86401"])
+def test_a_lease_that_is_no_longer_than_a_step_or_longer_than_a_day_stops_the_start(settings, environment, seconds):
     from settings import Settings
     from shopkit.settings import SettingsError
 
     with pytest.raises(SettingsError, match="CHECKOUT_LEASE_SECONDS must be above 112"):
-        Settings.from_env({**environment, "CHECKOUT_LEASE_SECONDS": "112"})
+        Settings.from_env({**environment, "CHECKOUT_LEASE_SECONDS": seconds})
 
 
 def test_a_lease_from_before_a_clock_was_set_back_does_not_hold_an_order_for_ever(
