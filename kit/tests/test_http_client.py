@@ -54,6 +54,15 @@ def test_what_the_other_service_says_is_said_on(partner, network, status, error)
     assert (caught.value.code, caught.value.extra) == ("so", {"items": [1]})
 
 
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("content", [b"{", b"1" * 5000, b"[" * 100_000, b"\xff"], ids=lambda content: content[:1])
+def test_an_answer_that_cannot_be_read_is_a_failure_of_the_other_service(partner, network, status, content):
+    network.on("GET", "/thing", orjson.Fragment(content), status)
+
+    with pytest.raises(UpstreamFailed, match="The partner-service answered"):
+        partner.get("/thing")
+
+
 @pytest.mark.parametrize("status", [301, 400, 422, 429, 500, 503])
 def test_any_other_answer_is_a_failure_of_the_other_service(partner, network, status):
     network.on("GET", "/thing", {}, status)

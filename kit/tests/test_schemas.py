@@ -1,6 +1,8 @@
 import json
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import reduce
 
 import pytest
 from flask import Flask
@@ -8,7 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shopkit.errors import Invalid
-from shopkit.schemas import MAX_ID, Amount, AmountIn, Edit, Id, Input, Output, PublicUrl, Timestamp, minor_units
+from shopkit.schemas import (
+    MAX_ID,
+    MOST_LEVELS,
+    MOST_VALUES,
+    Amount,
+    AmountIn,
+    Edit,
+    Id,
+    Input,
+    Output,
+    PublicUrl,
+    Timestamp,
+    minor_units,
+    refuse_excess,
+    whole_units,
+)
 
 
 class Price(Output):
@@ -38,6 +55,51 @@ def test_a_number_is_read_as_minor_units(shown, minor):
 def test_what_is_no_amount_is_refused(shown):
     with pytest.raises(ValueError, match="price"):
         NewPrice(price=shown)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        *("1e999990", "1e-999990", "-1E+999990", "1" * 10**6, f"0.{'0' * 10**6}1", f"{' ' * 10**6}x"),
+        *(1e300, 1e-300, 10**15, 10**400, 10**100_000),
+        *(Decimal("1e999990"), Decimal("1e-999990"), Decimal("NaN"), Decimal(10) ** 20),
+    ],
+    ids=lambda shown: type(shown).__name__,
+)
+def test_no_number_is_converted_that_stands_for_more_digits_than_money_has(shown):
+    begin = time.process_time()
+    with pytest.raises(ValueError, match=r"must|too large"):
+        minor_units(shown)
+
+    assert time.process_time() - begin < 0.1
+
+
+@pytest.mark.parametrize(
+    ("shown", "units"),
+    [("4.5", 45), (" 4 ", 40), ("+4.0", 40), (".5", 5), ("5.", 50), (-1.5, -15), (Decimal("3.10"), 31)],
+)
+def test_a_number_may_be_written_as_people_write_it(shown, units):
+    assert whole_units(shown, decimals=1) == units
+
+
+@given(st.recursive(st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=2), inner)))
+def test_a_body_of_ordinary_size_is_not_refused(body):
+    refuse_excess({"field": body})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        dict.fromkeys(map(str, range(MOST_VALUES + 1))),
+        {"list": [[]] * MOST_VALUES},
+        {"list": [{"field": 1}] * (MOST_VALUES // 2)},
+        reduce(lambda inner, _: [inner], range(MOST_LEVELS), []),
+        reduce(lambda inner, _: {"field": inner}, range(900), {}),
+    ],
+)
+def test_a_body_of_more_values_or_levels_than_any_request_needs_is_refused(body):
+    with pytest.raises(Invalid, match="at most"):
+        refuse_excess({"body": body})
 
 
 class Ref(Input):

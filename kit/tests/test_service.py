@@ -12,6 +12,11 @@ from shopkit.schemas import MAX_ID
         (b'{"text": NaN}', "application/json", 400, "unreadable_body"),
         (b'{"text": "\\u0000"}', "application/json", 400, "unreadable_body"),
         (b'{"text": ["\\u0000"]}', "application/json", 400, "unreadable_body"),
+        (b'{"\\u0000": 1}', "application/json", 400, "unreadable_body"),
+        (b'{"text": "\\\\\\u0000"}', "application/json", 400, "unreadable_body"),
+        (b'{"text": "\\\\u0000"}', "application/json", 201, None),
+        (b'{"a":' * 330 + b"1" + b"}" * 330, "application/json", 422, "invalid"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "application/json", 400, "unreadable_body"),
         (b'{"text": "\\ud800"}', "application/json", 400, "unreadable_body"),
         (b'{"text": "x"}', "text/plain", 415, "unsupported_media_type"),
         (b'{"text": "x"}', "", 415, "unsupported_media_type"),
@@ -56,6 +61,23 @@ def test_a_field_that_does_not_validate_is_named(client, alice, change, field):
 @pytest.mark.parametrize("note_id", ["0", str(MAX_ID + 1), "9" * 40, "-1", "one", "1.5"])
 def test_a_number_in_a_path_that_is_no_id_is_a_404(client, alice, note_id):
     assert client.get(f"/notes/{note_id}", headers=alice).status_code == 404
+
+
+@pytest.mark.parametrize("note_id", [str(MAX_ID + 1), "3000000000", "9" * 10, "1" * 100_000, "\u0661"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "POST", "DELETE"])
+def test_a_number_in_a_path_that_no_id_can_be_is_a_404_for_every_method(client, method, note_id):
+    assert client.open(f"/notes/{note_id}", method=method).status_code == 404
+
+
+@pytest.mark.parametrize("note_id", [1, 9, 10, 999_999_999, 1_999_999_999, 2_147_483_640, MAX_ID, "0" * 9 + "1"])
+def test_every_number_that_an_id_can_be_is_found_in_a_path(app, note_id):
+    _, values = app.url_map.bind("localhost").match(f"/notes/{note_id}")
+
+    assert values == {"note_id": int(note_id)}
+
+
+def test_a_query_that_no_server_would_let_through_is_not_read(client):
+    assert client.get("/numbers", query_string=f"all={',' * 10_000}").status_code == 414
 
 
 def test_a_nul_character_in_a_query_is_refused(client):

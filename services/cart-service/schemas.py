@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, computed_field
 
-from shopkit.schemas import Amount, Edit, Id, Input, Output, PublicUrl, Timestamp
+from shopkit.schemas import MAX_ID, Amount, Edit, Id, Input, Output, PublicUrl, Timestamp
 
 CURRENCY = "USD"
 
@@ -24,7 +24,7 @@ class NewClaim(Input):
     reference: UUID
     order_id: Id
     cart_id: Id
-    version: int
+    version: Annotated[int, Field(ge=-1, le=MAX_ID)]
 
 
 class ItemPath(Output):

@@ -1,6 +1,7 @@
 """What goes in and out of the product service as JSON."""
 
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -18,14 +19,38 @@ from pydantic import (
 
 from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH, REASON_LENGTH
 from shopkit.paging import Page
-from shopkit.schemas import Amount, AmountIn, Edit, Id, Input, Output, OwnUrl, PublicUrl, QueryId, Timestamp
+from shopkit.schemas import (
+    Amount,
+    AmountIn,
+    Edit,
+    Id,
+    Input,
+    Output,
+    OwnUrl,
+    PublicUrl,
+    QueryId,
+    Timestamp,
+    whole_units,
+)
 
 NO_PICTURE = "/images/parcel.svg"
 MOST_IN_STOCK = 1_000_000
+MOST_IDS = 100
 
 
 def _numbers(texts: object) -> object:
-    return [number for text in texts for number in text.split(",")] if isinstance(texts, list) else texts
+    """One more than there may be already says that there are too many."""
+    if not isinstance(texts, list):
+        return texts
+    each = chain.from_iterable(text.split(",", MOST_IDS) for text in texts)
+    return list(islice(each, MOST_IDS + 1))
+
+
+def _tenths(shown: object) -> int:
+    tenths = whole_units(shown, decimals=1)
+    if not 0 <= tenths <= 50:
+        raise ValueError("must be a rating from 0 to 5")
+    return tenths
 
 
 def _not_nothing(change: int) -> int:
@@ -43,7 +68,7 @@ Stock = Annotated[int, Field(strict=True, ge=0, le=MOST_IN_STOCK)]
 StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_nothing)]
 Ids = Annotated[
     tuple[QueryId, ...],
-    Field(max_length=100, description="`ids=3&ids=5`, or with commas."),
+    Field(max_length=MOST_IDS, description="`ids=3&ids=5`, or with commas."),
     BeforeValidator(_numbers),
 ]
 Words = Annotated[str, Field(max_length=100)]
@@ -54,6 +79,12 @@ Rating = Annotated[
     WithJsonSchema({"type": "number", "minimum": 1, "maximum": 5}),
 ]
 """An average going out: tenths here, a number with one decimal in JSON."""
+
+RatingIn = Annotated[
+    int,
+    BeforeValidator(_tenths),
+    WithJsonSchema({"type": "number", "multipleOf": 0.1, "minimum": 0, "maximum": 5}),
+]
 
 
 class ProductPath(BaseModel):
@@ -83,7 +114,7 @@ class ProductQuery(Page):
     min_price: AmountIn | None = None
     max_price: AmountIn | None = None
     in_stock: bool | None = None
-    min_rating: Annotated[Decimal, Field(ge=0, le=5, decimal_places=1)] | None = None
+    min_rating: RatingIn | None = None
     sort: Literal["newest", "price", "-price", "rating", "-rating", "name"] | None = None
 
 

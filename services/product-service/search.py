@@ -40,5 +40,5 @@ def matching(wanted: ProductQuery) -> sa.Select[tuple[Product]]:
     if wanted.in_stock is not None:
         conditions.append((Product.stock > 0) == wanted.in_stock)
     if wanted.min_rating is not None:
-        conditions.append(Product.rating >= int(wanted.min_rating * 10))
+        conditions.append(Product.rating >= wanted.min_rating)
     return on_sale().where(*conditions).order_by(ORDERS[wanted.sort], Product.id)

@@ -117,8 +117,9 @@ Year = Annotated[
 ]
 CardNumber = Annotated[
     SecretStr,
+    Field(max_length=100),
     AfterValidator(_card_number),
-    WithJsonSchema({"type": "string", "writeOnly": True, "examples": ["4242 4242 4242 4242"]}),
+    WithJsonSchema({"type": "string", "writeOnly": True, "maxLength": 100, "examples": ["4242 4242 4242 4242"]}),
 ]
 SecurityCode = Annotated[
     SecretStr,

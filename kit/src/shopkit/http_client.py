@@ -157,15 +157,9 @@ class ServiceClient:
             allow_redirects=False,
         )
 
-    def _json(self, answer: requests.Response) -> Any:
-        try:
-            return json.loads(answer.content, parse_float=Decimal)
-        except ValueError as error:  # a proxy's page, say
-            raise UpstreamFailed(f"The {self.name} answered something that is no JSON.") from error
-
     def _read(self, answer: requests.Response, *, with_own_token: bool) -> Any:
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
-            return self._json(answer) if answer.content else None
+            return self._json(answer, parse_float=Decimal) if answer.content else None
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise UpstreamRefused(f"The {self.name} answered {answer.status_code}.")
         same = _SAME_HERE.get(answer.status_code)
@@ -174,9 +168,15 @@ class ServiceClient:
             same = None
         if same is None:
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.")
+        said = self._json(answer)  # what is passed on as it came need not be exact
         try:
-            said = json.loads(answer.content)  # what is passed on as it came need not be exact
             words, code = said["detail"], said["code"]
-        except (ValueError, LookupError, TypeError) as error:  # not one of our services at all
+        except (LookupError, TypeError) as error:  # not one of our services at all
             raise UpstreamFailed(f"The {self.name} answered {answer.status_code}.") from error
         raise same(words, code=code, **{name: value for name, value in said.items() if name not in _OWN_MEMBERS})
+
+    def _json(self, answer: requests.Response, **options: Any) -> Any:
+        try:
+            return json.loads(answer.content, **options)
+        except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or too deep
+            raise UpstreamFailed(f"The {self.name} answered {answer.status_code} with what is no JSON.") from error

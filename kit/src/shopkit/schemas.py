@@ -28,6 +28,8 @@ from shopkit.public_url import absolute, relative
 
 MAX_ID = 2**31 - 1
 MAX_AMOUNT = 10**9
+MOST_VALUES = 5000  # in a body
+MOST_LEVELS = 32
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -41,20 +43,31 @@ def amount(minor_units: int) -> float:
 
 
 def minor_units(shown: object) -> int:
-    """Read a JSON number with at most two decimals as minor units: 19.99 → 1999.
+    """Read a number with at most two decimals as minor units: 19.99 → 1999.
 
-    :raise ValueError: not a number, or more than two decimals.
+    :raise ValueError: it is none, as `whole_units` says, or has more decimals.
+    """
+    return whole_units(shown, decimals=2)
+
+
+def whole_units(shown: object, decimals: int) -> int:
+    """Read a JSON number, or its plain digits as text, without its point.
+
+    An exponent makes a few letters stand for more digits than there is time for, so no number with one is converted.
+
+    :raise ValueError: not a number, larger than money is, or with more decimals.
     """
     if isinstance(shown, bool) or not isinstance(shown, int | float | str | Decimal):
         raise ValueError("must be a number")
-    try:
-        minor = Decimal(str(shown)).scaleb(2)
-        whole = int(minor)
-    except (ArithmeticError, ValueError):
-        raise ValueError("must be a number") from None
-    if minor != whole:
-        raise ValueError("must have at most two decimals")
-    return whole
+    if isinstance(shown, int) and abs(shown) >= 10**_MOST_DIGITS:
+        raise ValueError("is too large")
+    found = _PLAIN_NUMBER.fullmatch(str(shown))
+    if not found:
+        raise ValueError("must be a plain number, such as 19.99")
+    sign, whole, fraction = found.groups("")
+    if len(fraction.rstrip("0")) > decimals:
+        raise ValueError(f"must have at most {'one decimal' if decimals == 1 else 'two decimals'}")
+    return int(sign + whole + fraction[:decimals].ljust(decimals, "0"))
 
 
 def _number_in_digits(sent: object) -> object:
@@ -62,6 +75,8 @@ def _number_in_digits(sent: object) -> object:
 
 
 _DIGITS = re.compile("[0-9]{1,10}")
+_MOST_DIGITS = 15
+_PLAIN_NUMBER = re.compile(rf"\s*([+-]?)(?=\.?[0-9])([0-9]{{0,{_MOST_DIGITS}}})(?:\.([0-9]{{0,30}}))?\s*")
 AMOUNT_SCHEMA = WithJsonSchema({"type": "number", "multipleOf": 0.01, "minimum": 0})
 
 Amount = Annotated[int, PlainSerializer(amount, when_used="always"), AMOUNT_SCHEMA]
@@ -83,6 +98,24 @@ PublicUrl = Annotated[str, PlainSerializer(absolute, when_used="json")]
 
 OwnUrl = Annotated[str, BeforeValidator(lambda sent: relative(sent.strip()) if isinstance(sent, str) else sent)]
 """An address coming in: absolute or not, of our own things the path is kept."""
+
+
+def refuse_excess(body: dict[str, Any]) -> None:
+    """Look how much there is before anything is done with each of it, without going into it by recursion.
+
+    :raise Invalid: more values, or deeper inside each other, than any request needs.
+    """
+    values = 0
+    level: list[dict[str, Any] | list[Any]] = [body]
+    for _ in range(MOST_LEVELS):
+        values += sum(map(len, level))
+        if values > MOST_VALUES:
+            raise Invalid.field("body", f"must have at most {MOST_VALUES} values")
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for each in inner for value in each if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise Invalid.field("body", f"must have at most {MOST_LEVELS} levels")
 
 
 class Input(BaseModel):

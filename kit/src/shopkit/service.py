@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from flask_openapi3 import APIBlueprint, Info, OpenAPI
 from flask_sqlalchemy import SQLAlchemy
 from pydantic import BaseModel
 from requests.adapters import BaseAdapter
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestURITooLarge, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -21,10 +22,13 @@ from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.private_files import keep_private
-from shopkit.schemas import MAX_ID
+from shopkit.schemas import MAX_ID, refuse_excess
 from shopkit.settings import Settings
 
 MAX_BODY_BYTES = 1024 * 1024
+MOST_QUERY_BYTES = 8190  # as gunicorn has it, at most
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it, and not after a backslash of the text itself
 
 Answer = BaseModel | Response | tuple[BaseModel | str, int] | tuple[BaseModel | str, int, dict[str, str]]
 """What a view returns; Flask's own ResponseReturnValue cannot be read at run time, and flask-openapi3 does so."""
@@ -62,7 +66,7 @@ def create_service(
     logs.init_app(app)
     metrics.init_app(app)
     errors.init_app(app)
-    app.before_request(_refuse_nul)
+    app.before_request(_refuse_query)
     app.before_request(_refuse_repeated)
     checks = {each.name: each.ping for each in needs}
     if db is not None:
@@ -154,45 +158,53 @@ class StrictRequest(Request):
         # flask-openapi3 asks silently and would take a missing body for a null one; we say what is wrong instead.
         if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
             raise UnsupportedMediaType("Send the body as application/json.")
+        data = self.get_data()
         try:
-            body = orjson.loads(self.get_data())
+            body = orjson.loads(data)
         except ValueError:
             raise BadRequest("The body is not valid JSON.", code="unreadable_body") from None
         if not isinstance(body, dict):
             raise Invalid.field("body", "must be a JSON object")
-        if _has_nul(body):
+        if b"u0000" in data and _NUL.search(data):
             raise BadRequest("The body contains a NUL character.", code="unreadable_body")
+        refuse_excess(body)
         return body
 
 
+def _up_to(most: int) -> str:
+    """A pattern for the digits of the numbers up to this one."""
+    digits = str(most)
+    shorter = f"[0-9]{{1,{len(digits) - 1}}}"
+    less = [
+        f"{digits[:at]}[0-{int(digit) - 1}][0-9]{{{len(digits) - at - 1}}}"
+        for at, digit in enumerate(digits)
+        if digit != "0"
+    ]
+    return "|".join([shorter, *less, digits])
+
+
 class _RowId(IntegerConverter):
-    """Numbers in paths fit the database's ids; a larger one is a 404 like any other id that does not exist."""
+    """Numbers in paths fit the database's ids; for a larger one there is no path at all, and it is never converted."""
 
-    def __init__(self, map: Any, **options: Any) -> None:
-        super().__init__(map, **{"max": MAX_ID, **options})
-
-
-def _has_nul(value: object) -> bool:
-    """PostgreSQL cannot store NUL characters, so nothing may bring one in."""
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(each) for pair in value.items() for each in pair)
-    return isinstance(value, list) and any(map(_has_nul, value))
+    regex = _up_to(MAX_ID)
 
 
-def _refuse_nul() -> None:
-    if "%00" in request.query_string.decode("latin-1"):
+def _refuse_query() -> None:
+    """PostgreSQL cannot store NUL characters, so nothing may bring one in. What is too long is not even read."""
+    if len(request.query_string) > MOST_QUERY_BYTES:
+        raise RequestURITooLarge
+    if b"%00" in request.query_string:
         raise BadRequest("The query contains a NUL character.")
 
 
 def _refuse_repeated() -> None:
     """Of a parameter that is given twice one would be dropped, unless it is a list."""
+    if not request.endpoint:
+        return  # the 404 or 405 follows
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
-    if repeated and request.endpoint:
-        found = [{"field": name, "message": "is given more than once"} for name in repeated if not _is_list(name)]
-        if found:
-            raise Invalid.fields(found)
+    found = [{"field": name, "message": "is given more than once"} for name in repeated if not _is_list(name)]
+    if found:
+        raise Invalid.fields(found)
 
 
 def _is_list(parameter: str) -> bool:
