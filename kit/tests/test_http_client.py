@@ -74,7 +74,7 @@ def test_any_other_answer_is_a_failure_of_the_other_service(partner, network, st
 def test_an_answer_that_is_no_json_is_a_failure_too(partner, network):
     network.on("GET", "/thing", orjson.Fragment(b"<h1>It works!</h1>"))
 
-    with pytest.raises(UpstreamFailed, match="something that is no JSON"):
+    with pytest.raises(UpstreamFailed, match="what is no JSON"):
         partner.get("/thing")
 
 

@@ -35,6 +35,6 @@ class Settings(shopkit.settings.Settings):
     def __post_init__(self) -> None:
         if not LONGEST_STEP.total_seconds() < self.checkout_lease_seconds <= DAY.total_seconds():
             raise SettingsError(
-                f"CHECKOUT_LEASE_SECONDS must be above {LONGEST_STEP.total_seconds():g}, as a lease outlasts every step, "
-                f"and at most {DAY.total_seconds():g}."
+                f"CHECKOUT_LEASE_SECONDS must be above {LONGEST_STEP.total_seconds():g}, as a lease outlasts every step,"
+                f" and at most {DAY.total_seconds():g}."
             )
