@@ -33,8 +33,9 @@ class Settings(shopkit.settings.Settings):
     keep_handled_days: Days = KEEP_HANDLED
 
     def __post_init__(self) -> None:
-        if not LONGEST_STEP.total_seconds() < self.checkout_lease_seconds <= DAY.total_seconds():
+        longest_step = LONGEST_STEP.total_seconds()
+        if not longest_step < self.checkout_lease_seconds <= DAY.total_seconds():
             raise SettingsError(
-                f"CHECKOUT_LEASE_SECONDS must be above {LONGEST_STEP.total_seconds():g}, as a lease outlasts every step,"
+                f"CHECKOUT_LEASE_SECONDS must be above {longest_step:g}, as a lease outlasts every step,"
                 f" and at most {DAY.total_seconds():g}."
             )
