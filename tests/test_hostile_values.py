@@ -1,4 +1,4 @@
-"""Whatever stands in a request, no answer is a failure of ours, and none costs more than a tenth of a second.
+"""Whatever stands in a request, no answer is a failure of ours, none costs a tenth of a second, and no error is large.
 
 Each parameter, header and field of each documented route gets values that are cheap to send and dear to convert, in a
 request that is in order otherwise. The time is that of the process, not of the clock. Passwords are hashed by a quick
@@ -17,6 +17,7 @@ import pytest
 from shopkit.events.catalogue import SCHEMAS, heard_by
 
 MOST_SECONDS = 0.1
+MOST_BYTES = 20_000  # of an error
 LONG = 5000
 MEGABYTE = 1_000_000
 
@@ -304,6 +305,8 @@ class Route:
             self.service.findings.append(f"{where}: {answer.status_code}")
         if seconds > MOST_SECONDS:
             self.service.findings.append(f"{where}: {seconds * 1000:.0f} ms")
+        if answer.status_code >= 400 and len(answer.data) > MOST_BYTES:
+            self.service.findings.append(f"{where}: {len(answer.data)} bytes")
         return answer
 
     def _example(self, name, schema):

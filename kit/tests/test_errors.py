@@ -62,3 +62,28 @@ def test_every_error_of_the_tree_stands_in_its_drawing():
     assert kinds
     for kind in kinds:
         assert any(kind.__name__ in line and str(int(kind.status)) in line for line in errors.__doc__.splitlines())
+
+
+def test_of_many_wrong_fields_some_are_named_and_all_are_counted(client, alice):
+    fields = {f"field {number}": 1 for number in range(1000)}
+
+    response = client.post("/notes", json={"text": "x", **fields}, headers=alice)
+
+    assert response.status_code == 422
+    assert [each["field"] for each in response.json["errors"]] == list(fields)[:20]
+    assert response.json["detail"].endswith("and 980 more")
+
+
+@pytest.mark.parametrize("letters", [1000, 100_000, 1_000_000])
+def test_no_answer_repeats_what_is_long(client, alice, letters):
+    body = {"text": "x", **{f"{number}{'x' * (letters // 30)}": "y" * (letters // 30) for number in range(30)}}
+    long = "z" * min(letters, 8000)
+
+    answers = [
+        client.post("/notes", json=body, headers=alice),
+        client.get(f"/numbers?{long}=1&{long}=2&first={long}"[:8000]),
+        client.get(f"/fail/{long}/nowhere"),
+        client.post("/notes", json={"text": "x", "worth": long, "product_id": long}, headers=alice),
+    ]
+
+    assert max(len(each.data) for each in answers) < 10_000

@@ -1,5 +1,6 @@
 import json
 import logging
+import sys
 
 import pytest
 
@@ -57,13 +58,67 @@ def test_an_exception_stands_in_its_line():
     try:
         raise ValueError("what happened")
     except ValueError:
-        import sys
-
         record = logging.LogRecord("x", logging.ERROR, __file__, 1, "it failed", (), sys.exc_info())
 
     line = json.loads(logs.JsonFormatter("note-service").format(record))
 
     assert (line["message"], "what happened" in line["exception"]) == ("it failed", True)
+
+
+def _raised(how):
+    try:
+        how()
+    except Exception:
+        return logging.LogRecord("x", logging.ERROR, __file__, 1, "it failed", (), sys.exc_info())
+
+
+def test_of_each_cause_one_traceback_a_second_is_written_and_the_others_are_counted(monkeypatch):
+    moment = 0.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: moment)
+    formatter = logs.JsonFormatter("note-service")
+
+    def fail(what):
+        return int(what)
+
+    def written(how):
+        return json.loads(formatter.format(_raised(how)))
+
+    lines = [written(lambda: fail("one")) for _ in range(3)]
+    other = written(lambda: {}["two"])
+    moment = 1.0
+    later = written(lambda: fail("three"))
+
+    assert [line["message"] for line in lines] == ["it failed"] * 3
+    assert ["Traceback" in line["exception"] for line in [*lines, other, later]] == [True, False, False, True, True]
+    assert later["tracebacks_left_out"] == 2
+
+
+def test_a_traceback_is_cut_in_its_middle():
+    def fall(levels):
+        return fall_again(levels - 1) if levels else 1 / 0
+
+    def fall_again(levels):
+        return fall(levels - 1) if levels else 1 / 0
+
+    line = json.loads(logs.JsonFormatter("note-service").format(_raised(lambda: fall(400))))
+
+    assert len(line["exception"]) < 8100
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_of_many_causes_not_all_are_remembered():
+    formatter = logs.JsonFormatter("note-service")
+    for number in range(3 * logs.MOST_CAUSES):
+        formatter.format(_raised(eval(f"lambda: ({chr(10) * number}1 / 0)")))  # noqa: S307
+
+    assert len(formatter._tracebacks._last) <= logs.MOST_CAUSES
+
+
+def test_of_a_long_path_only_the_beginning_is_logged(client, lines):
+    client.get(f"/{'x' * 5000}")
+
+    assert len(json.dumps(lines())) < 1000
 
 
 def test_all_loggers_write_json_to_standard_error(capsys):

@@ -30,7 +30,7 @@ from schemas import ChatMessage, NewTicket, SocketAuth, TicketRef
 from shopkit.auth import PEOPLE, bearer_token, current_user, who_is
 from shopkit.database import writes
 from shopkit.errors import Invalid, NotAllowed, NotFound, NotSignedIn, invalid_fields
-from shopkit.schemas import Input
+from shopkit.schemas import Input, refuse_excess
 
 logger = logging.getLogger("shop.chat")
 
@@ -130,6 +130,7 @@ def _read(schema: type[Body], payload: tuple[object, ...]) -> Body:
     """What clients say of themselves is dropped: who speaks is known from the token."""
     if len(payload) != 1 or not isinstance(payload[0], dict):
         raise Invalid.field("body", "must be a JSON object")
+    refuse_excess(payload[0])
     try:
         return schema.model_validate({name: value for name, value in payload[0].items() if name not in OF_THEMSELVES})
     except ValidationError as error:

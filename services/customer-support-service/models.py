@@ -1,6 +1,8 @@
 """Tickets, what was said in them, and whose business they are; and what those who wrote them have ordered."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
@@ -13,6 +15,7 @@ db = new_database()
 events.keep_inbox(db)
 idempotency.keep_keys(db)
 
+MOST_SHOWN = 100  # messages of a ticket at once
 OPEN, CLOSED = "open", "closed"
 NEXT_STATUSES = {OPEN: {CLOSED}, CLOSED: {OPEN}}
 
@@ -64,6 +67,12 @@ class Ticket(Created, db.Model):
         deferred=True,
     )
 
+    @property
+    def newest_messages(self) -> Sequence[Message]:
+        """What was said last, in order; the rest is shown page by page."""
+        newest: Sequence[Message] = db.session.scalars(messages_of(self).limit(MOST_SHOWN)).all()
+        return newest[::-1]
+
     @classmethod
     def by(cls, user: User, subject: str, text: str) -> "Ticket":
         ticket = cls(user_id=user.id, username=user.username, subject=subject, messages=[Message.by(user, text)])
@@ -88,6 +97,11 @@ def ticket_for(user: User, ticket_id: int) -> Ticket:
     :raise NotFound: it is neither.
     """
     return fetch_or_404(Ticket, ticket_id, **_whose(user))
+
+
+def messages_of(ticket: Ticket) -> sa.Select[Any]:
+    """What was said in it, the newest first."""
+    return sa.select(Message).filter_by(ticket_id=ticket.id).order_by(Message.id.desc())
 
 
 def tickets_for(user: User) -> sa.Select[tuple[Ticket]]:

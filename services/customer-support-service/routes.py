@@ -1,10 +1,11 @@
 from flask_openapi3 import APIBlueprint, Tag
 
 import conversation
-from models import ticket_for, tickets_for
+from models import messages_of, ticket_for, tickets_for
 from recent_orders import recent_orders_of
 from schemas import (
     MessageOut,
+    Messages,
     NewMessage,
     NewTicket,
     TicketForStaff,
@@ -17,7 +18,7 @@ from schemas import (
 )
 from shopkit.auth import current_user
 from shopkit.idempotency import idempotent
-from shopkit.paging import page_of
+from shopkit.paging import Page, page_of
 from shopkit.service import Answer
 
 tickets = APIBlueprint("tickets", __name__, abp_tags=[Tag(name="tickets")])
@@ -41,12 +42,18 @@ def list_tickets(query: TicketQuery) -> Answer:
 
 @tickets.get("/tickets/<int:ticket_id>", responses={200: TicketShown})
 def show_ticket(path: TicketPath) -> Answer:
-    """A ticket and what was said in it; staff see what its writer has ordered lately, too."""
+    """A ticket and what was said in it lately; staff see what its writer has ordered lately, too."""
     ticket = ticket_for(current_user(), path.ticket_id)
     shown = TicketOut.model_validate(ticket)
     if not current_user().is_staff:
         return shown
     return TicketForStaff.model_validate({**shown.model_dump(), "recent_orders": recent_orders_of(ticket.user_id)})
+
+
+@tickets.get("/tickets/<int:ticket_id>/messages", responses={200: Messages})
+def list_messages(path: TicketPath, query: Page) -> Answer:
+    """All that was said in a ticket, the newest first."""
+    return page_of(messages_of(ticket_for(current_user(), path.ticket_id)), query, MessageOut)
 
 
 @tickets.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})

@@ -77,16 +77,10 @@ class TicketList(RootModel[list[TicketSummary]]):
     pass
 
 
-class TicketOut(Output):
-    id: int
-    subject: str
-    status: Status
-    user_id: int
-    username: str
-    created_at: Timestamp
-    updated_at: Timestamp
-    closed_at: Timestamp | None
-    messages: list[MessageOut]
+class TicketOut(TicketSummary):
+    """A ticket with its messages, in order; of very many the newest."""
+
+    messages: list[MessageOut] = Field(validation_alias="newest_messages")
 
 
 class RecentOrderOut(Output):
@@ -96,8 +90,13 @@ class RecentOrderOut(Output):
     currency: str
 
 
-class TicketForStaff(TicketOut):
+class TicketForStaff(TicketSummary):
+    messages: list[MessageOut]
     recent_orders: list[RecentOrderOut]
+
+
+class Messages(RootModel[list[MessageOut]]):
+    pass
 
 
 class TicketShown(RootModel[TicketForStaff | TicketOut]):

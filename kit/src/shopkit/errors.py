@@ -20,6 +20,7 @@ Every error is answered as `application/problem+json` (RFC 9457), Werkzeug's own
 """
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -34,6 +35,8 @@ from shopkit.logs import request_id
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
+MOST_NAMED = 20  # of the fields that are wrong
+MOST_LETTERS = 100  # of the name of one
 
 
 class ShopError(Exception):
@@ -95,8 +98,16 @@ class Invalid(ShopError):
         return cls.fields([{"field": name, "message": message}])
 
     @classmethod
-    def fields(cls, found: list[dict[str, str]]) -> "Invalid":
-        return cls("; ".join(f"{each['field']}: {each['message']}" for each in found), errors=found)
+    def fields(cls, found: Sequence[dict[str, str]]) -> "Invalid":
+        """Name the first of them, shortened, and count the rest: an answer must not be larger than its question."""
+        named = [
+            {"field": shortened(each["field"], MOST_LETTERS), "message": shortened(each["message"], 2 * MOST_LETTERS)}
+            for each in found[:MOST_NAMED]
+        ]
+        sentences = [f"{each['field']}: {each['message']}" for each in named]
+        if more := len(found) - len(named):
+            sentences.append(f"and {more} more")
+        return cls("; ".join(sentences), errors=named)
 
 
 class PreconditionRequired(ShopError):
@@ -133,6 +144,10 @@ class Unavailable(ShopError):
 class UpstreamTimeout(ShopError):
     status = HTTPStatus.GATEWAY_TIMEOUT
     code = "upstream_timeout"
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class FieldError(BaseModel):

@@ -5,12 +5,15 @@ With LOG_FILE, as the launcher sets it, standard error is that file, and LOG_MAX
 
 import logging
 import logging.config
+import math
 import os
 import re
 import time
 import uuid
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 import orjson
@@ -20,6 +23,9 @@ from shopkit.log_files import LogFile
 from shopkit.settings import SettingsError
 
 MAX_BYTES = 10 * 1024 * 1024
+MOST_OF_TRACEBACK = 8000  # letters: how it begins and how it ends
+MOST_OF_PATH = 200
+MOST_CAUSES = 100
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET_PATHS = ("/health", "/metrics")
 
@@ -46,6 +52,7 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, service: str) -> None:
         super().__init__()
         self.service = service
+        self._tracebacks = _Tracebacks()
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -58,8 +65,37 @@ class JsonFormatter(logging.Formatter):
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line |= self._tracebacks.of(record.exc_info, self.formatException)
         return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+class _Tracebacks:
+    """One a second of each cause, which is where what was raised; those between them are counted."""
+
+    def __init__(self) -> None:
+        self._last: dict[object, tuple[float, int]] = {}  # when one was shown, and how many were left out since
+
+    def of(self, exc_info: Any, in_full: Callable[[Any], str]) -> dict[str, Any]:
+        kind, _, traceback = exc_info
+        cause = kind, _origin(traceback)
+        moment = time.monotonic()
+        shown_at, left_out = self._last.pop(cause, (-math.inf, 0))
+        if moment - shown_at < 1:
+            self._last[cause] = shown_at, left_out + 1
+            return {"exception": f"{kind.__name__ if kind else None}, whose traceback was shown less than a second ago"}
+        if len(self._last) >= MOST_CAUSES:
+            self._last.pop(next(iter(self._last)))
+        self._last[cause] = moment, 0
+        text = in_full(exc_info)
+        if len(text) > MOST_OF_TRACEBACK:
+            text = f"{text[: MOST_OF_TRACEBACK // 4]}\n…\n{text[-3 * MOST_OF_TRACEBACK // 4 :]}"
+        return {"exception": text, **({"tracebacks_left_out": left_out} if left_out else {})}
+
+
+def _origin(traceback: TracebackType | None) -> object:
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    return traceback and (traceback.tb_frame.f_code, traceback.tb_lineno)
 
 
 def config(service: str) -> dict[str, Any]:
@@ -108,6 +144,7 @@ def begin_request(sent: str) -> None:
 def finish_request(method: str, path: str, status: int, seconds: float, user_id: int | None = None) -> None:
     """Write the one line about it; with its path and never its query, into which people paste secrets."""
     level = logging.DEBUG if path.startswith(_QUIET_PATHS) else logging.INFO
+    path = path[:MOST_OF_PATH]
     fields = {
         "method": method,
         "path": path,

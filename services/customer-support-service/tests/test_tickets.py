@@ -9,6 +9,21 @@ def ticket(client, alice):
     return client.post("/tickets", headers=alice, json=QUESTION).json
 
 
+@pytest.fixture
+def say(app, ticket):
+    """Write so many messages into the ticket: 0, 1, 2 …"""
+    from models import Message, db
+
+    def say(many):
+        with app.app_context():
+            for number in range(many):
+                said = Message(ticket_id=ticket["id"], user_id=1, username="alice", is_staff=False, message=f"{number}")
+                db.session.add(said)
+            db.session.commit()
+
+    return say
+
+
 def test_who_asks_gets_an_open_ticket_with_the_message_in_it(client, alice):
     response = client.post("/tickets", headers=alice, json=QUESTION)
 
@@ -22,6 +37,29 @@ def test_who_asks_gets_an_open_ticket_with_the_message_in_it(client, alice):
     assert (message["ticket_id"], message["message"]) == (ticket["id"], "Is it dimmable?")
     assert (message["username"], message["is_staff"]) == ("alice", False)
     assert message["created_at"].endswith("Z")
+
+
+def test_of_a_long_ticket_the_newest_messages_are_shown_and_all_can_be_paged_through(client, alice, ticket, say):
+    say(149)
+    path = f"/tickets/{ticket['id']}"
+
+    shown = client.get(path, headers=alice).json
+    pages = [client.get(f"{path}/messages?page={page}", headers=alice) for page in (1, 2, 3, 4)]
+
+    assert shown["message_count"] == 150
+    assert [each["message"] for each in shown["messages"]] == [str(number) for number in range(49, 149)]
+    assert [len(page.json) for page in pages] == [50, 50, 50, 0]
+    assert pages[0].headers["X-Total-Count"] == "150"
+    assert [pages[0].json[0]["message"], pages[2].json[-1]["message"]] == ["148", QUESTION["message"]]
+
+
+@pytest.mark.parametrize("method", ["post", "put"])
+def test_a_long_ticket_that_is_closed_is_not_shown_whole_either(client, alice, ticket, say, method):
+    say(120)
+
+    closed = getattr(client, method)(f"/tickets/{ticket['id']}/close", headers=alice).json
+
+    assert (len(closed["messages"]), closed["message_count"]) == (100, 121)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +180,7 @@ def test_staff_may_see_answer_and_close_every_ticket(client, request, ticket, st
     ("method", "path", "body"),
     [
         ("GET", "/tickets/{}", None),
+        ("GET", "/tickets/{}/messages", None),
         ("POST", "/tickets/{}/messages", {"message": "Me too!"}),
         ("PUT", "/tickets/{}/close", None),
         ("POST", "/tickets/{}/close", None),

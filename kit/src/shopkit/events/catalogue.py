@@ -10,6 +10,7 @@ import jsonschema_rs
 import orjson
 from pydantic import AwareDatetime, ConfigDict, Field
 
+from shopkit.errors import shortened
 from shopkit.schemas import Input
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -64,7 +65,7 @@ def complaint(name: str, payload: object) -> str | None:
     if error is None:
         return None
     where = ".".join(map(str, error.instance_path)) or "payload"
-    return f"{name}: {where}: {error.message}"
+    return shortened(f"{name}: {where}: {error.message}", 300)
 
 
 @cache
