@@ -1,8 +1,12 @@
+import os
+import resource
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 
 from shopkit import database
 
@@ -36,8 +40,6 @@ def test_sqlite_follows_the_recipe(sqlite, app, notes_db):
 
 
 def test_what_must_survive_a_power_cut_is_written_through(sqlite, tmp_path):
-    from flask import Flask
-
     db, app = database.new_database(durable=True), Flask("durable")
     database.init_app(app, db, f"sqlite:///{tmp_path}/durable.db")
 
@@ -124,3 +126,70 @@ class TestAfterCommit:
 
         assert told == ["x"]
         assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.fixture
+def ping(app, notes_db):
+    def ping():
+        with app.app_context():
+            database.ping(notes_db)
+
+    return ping
+
+
+def test_a_database_that_can_be_written_is_well_and_nothing_is_left_beside_it(sqlite, ping, tmp_path):
+    before = set(tmp_path.iterdir())
+
+    ping()
+
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_takes_nothing_more_is_noticed(sqlite, ping):
+    ping()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(database.CannotWrite, match="disk"):
+            ping()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_database_that_may_only_be_read_is_noticed(sqlite, ping, monkeypatch):
+    monkeypatch.setattr(database.os, "access", lambda file, mode: mode != os.W_OK)
+
+    with pytest.raises(database.CannotWrite, match="read"):
+        ping()
+
+
+def test_a_file_that_is_no_database_any_more_is_noticed(sqlite, app, notes_db, ping):
+    with app.app_context():
+        file = notes_db.engine.url.database
+        notes_db.engine.dispose()
+    Path(file).write_bytes(b"x" * 100_000)
+
+    with pytest.raises(sa.exc.DatabaseError):
+        ping()
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"), [("default_transaction_read_only=on", "read"), ("temp_file_limit=0", "disk")]
+)
+def test_postgres_that_cannot_write_is_noticed(postgres_uri, setting, fault):
+    db, app = database.new_database(), Flask("postgres")
+    database.init_app(app, db, f"{postgres_uri}?options=-c{setting.replace('=', '%3D')}")
+
+    with app.app_context():
+        with pytest.raises(database.CannotWrite, match=fault):
+            database.ping(db)
+        db.engine.dispose()
+
+
+def test_postgres_that_can_write_is_well(postgres_uri):
+    db, app = database.new_database(), Flask("postgres")
+    database.init_app(app, db, postgres_uri)
+
+    with app.app_context():
+        database.ping(db)
+        db.engine.dispose()

@@ -5,10 +5,13 @@ transaction that reads first and writes later fails at once when somebody else w
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -16,11 +19,13 @@ from flask import Flask, current_app, g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from shopkit.errors import NotFound
 
 BUSY_TIMEOUT_MS = 5000
+_PROBE_BYTES = 64 * 1024
 _TO_TELL = "after_commit"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONSTRAINT_NAMES = {
@@ -182,10 +187,47 @@ def _forget(session: Session) -> None:
     session.info.pop(_TO_TELL, None)
 
 
+class CannotWrite(Exception):
+    """The database can be read, but what it should keep would be lost: its disk is full, or it may only be read."""
+
+
 def ping(db: SQLAlchemy) -> None:
-    """Ask the database whether it works, and leave no transaction open."""
+    """Ask the database whether it works and can be written, and leave no transaction open.
+
+    Nothing of its own is written for that: it is seen whether a temporary file beside it could be.
+
+    :raise CannotWrite: it cannot.
+    """
     with db.engine.connect() as connection:
-        connection.execute(sa.text("SELECT 1"))
+        if db.engine.dialect.name == "postgresql":
+            _ping_postgres(connection)
+            return
+        connection.execute(sa.text("SELECT name FROM sqlite_schema LIMIT 1"))
+        (_, _, file), *_ = connection.exec_driver_sql("PRAGMA database_list")
+    if file:  # none in memory
+        _ping_disk(Path(file))
+
+
+def _ping_postgres(connection: sa.Connection) -> None:
+    if connection.scalar(sa.text("SHOW transaction_read_only")) == "on":
+        raise CannotWrite("the database may only be read")
+    # Too much for so little memory, and so a temporary file where the tables are.
+    connection.execute(sa.text("SET LOCAL work_mem = '64kB'"))
+    try:
+        connection.execute(sa.text("SELECT count(*) FROM generate_series(1, 5000)"))
+    except OperationalError as error:
+        raise CannotWrite("the disk does not take any more") from error
+
+
+def _ping_disk(database: Path) -> None:
+    if not os.access(database, os.W_OK):
+        raise CannotWrite("the database may only be read")
+    try:
+        with TemporaryFile(dir=database.parent) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+    except OSError as error:
+        raise CannotWrite("the disk does not take any more") from error
 
 
 def _may_write() -> bool:
