@@ -195,6 +195,18 @@ def test_no_id_is_ever_handed_out_again(service, name):
             assert it.ids_that_come_back() == []
 
 
+def test_a_cart_that_was_filled_before_there_were_claims_says_so(service):
+    with service("cart") as it:
+        upgrade(revision="0004")
+        it.fill()
+
+        upgrade()
+
+        from claims import FILLED_BEFORE_CLAIMS
+
+        assert [row["version"] for row in it.rows()["carts"].values()] == [FILLED_BEFORE_CLAIMS] * ROWS
+
+
 @pytest.mark.parametrize("name", ["profile", "product", "customer-support"])
 def test_answers_that_were_kept_are_repeated_after_the_migration_and_claims_are_forgotten(service, name):
     files = (ROOT / f"services/{name}-service/migrations").glob("*_keep_answers_with_their_keys.py")
