@@ -23,7 +23,7 @@ from shopkit.settings import Settings
 
 SWEEP_SECONDS = timedelta(minutes=10).total_seconds()
 AT_ONCE = 500  # rows of a transaction
-MOST_STEPS = 200  # of a table and run
+MOST_STEPS = 1000  # of a table and run
 PAUSE_SECONDS = 0.05  # for those who wait for SQLite's only writer: they ask again within it
 
 _RULES = "retention"
