@@ -29,7 +29,7 @@ from refusals import in_short, problem_of
 from schemas import ChatMessage, NewTicket, SocketAuth, TicketRef
 from shopkit.auth import PEOPLE, bearer_token, current_user, who_is
 from shopkit.database import writes
-from shopkit.errors import Invalid, NotAllowed, NotFound, NotSignedIn, invalid_fields
+from shopkit.errors import Invalid, NotAllowed, NotFound, NotSignedIn, invalid_fields, shortened
 from shopkit.schemas import Input, refuse_excess
 
 logger = logging.getLogger("shop.chat")
@@ -120,6 +120,8 @@ def _let_in() -> None:
 
 
 def _token(auth: object) -> str:
+    if isinstance(auth, dict):
+        refuse_excess(auth)
     try:
         return SocketAuth.model_validate(auth).token
     except ValidationError:
@@ -150,7 +152,7 @@ def _problem(error: Exception) -> Acknowledgement:
 
 
 def _log(status: int) -> None:
-    event = _event()
+    event = shortened(str(_event()), 100)
     fields = {"event": event, "status": status, "user_id": g.user.id if "user" in g else None}
     logger.info("%s %s", event, status, extra={"fields": fields})
 

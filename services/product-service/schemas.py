@@ -109,7 +109,7 @@ class ReservationPath(BaseModel):
 
 class ProductQuery(Page):
     ids: Ids | None = None
-    category: AnyCategory = ""
+    category: Annotated[AnyCategory, Field(max_length=CATEGORY_LENGTH)] = ""
     q: Words = ""
     min_price: AmountIn | None = None
     max_price: AmountIn | None = None

@@ -2,6 +2,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from functools import reduce
 
 import pytest
 
@@ -300,6 +301,31 @@ def test_an_event_that_does_not_exist_is_no_silence(connected):
     answer = _say(connected("alice"), "chat_massage", {"ticket_id": 1, "message": "Hi"})
 
     assert (answer["ok"], answer["status"], answer["code"]) == (False, 404, "unknown_event")
+
+
+def test_of_a_long_name_of_an_event_only_the_beginning_is_logged(connected, caplog):
+    caplog.set_level("INFO", logger="shop.chat")
+
+    _say(connected("alice"), "x" * 100_000, {})
+
+    assert len(caplog.records[-1].getMessage()) < 200
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (dict.fromkeys((f"field {number}" for number in range(1000)), 1), 20),
+        (dict.fromkeys((f"field {number}" for number in range(10_000)), 1), 1),
+        ({"ticket_id": reduce(lambda inner, _: {"a": inner}, range(100), 1)}, 1),
+    ],
+)
+@pytest.mark.parametrize("event", ["join_chat", "leave_chat", "chat_message", "contact_form"])
+def test_an_answer_is_no_larger_than_what_was_said(connected, caplog, event, payload, named):
+    answer = _say(connected("alice"), event, payload)
+
+    assert (answer["status"], len(answer["errors"])) == (422, named)
+    assert len(json.dumps(answer)) < 10_000
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 MALFORMED = [(), (None,), ("1",), ([1],), (1,), ({"ticket_id": 1}, 2)]
