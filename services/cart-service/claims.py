@@ -29,7 +29,8 @@ def claim(reference: uuid.UUID, order_id: int, cart_id: int, version: int) -> bo
     cart = lock_cart(cart_id)
     if cart is None:
         raise NotFound(f"There is no cart {cart_id}.")
-    if not insert_new(Claim, reference=reference, cart_id=cart_id, order_id=order_id, created_at=now()):
+    moment = now()
+    if not insert_new(Claim, reference=reference, cart_id=cart_id, order_id=order_id, created_at=moment):
         if _fetch(reference).ended_at is not None:
             raise Conflict("This claim has ended.", code="claim_ended")
         return False
@@ -39,6 +40,7 @@ def claim(reference: uuid.UUID, order_id: int, cart_id: int, version: int) -> bo
     if not db.session.scalars(claimed).all():
         raise _changed(cart, reference)
     cart.version += 1
+    cart.changed_at = moment
     return True
 
 
@@ -78,10 +80,11 @@ def in_progress(order_id: int | None) -> Conflict:
 
 
 def _changed(cart: Cart, reference: uuid.UUID) -> Conflict:
-    """Why a cart is not what it was: an order has all of it, or the buyer has changed it."""
+    """Why a cart is not what it was: an order has all of it, or has just bought it, or the buyer has changed it."""
     if db.session.scalar(sa.select(CartItem.id).where(free_items(cart)).limit(1)) is None:
+        is_last_change = Claim.created_at == cart.changed_at
         others = sa.select(Claim).where(
-            Claim.cart_id == cart.id, Claim.ended_at.is_(None), Claim.reference != reference
+            Claim.cart_id == cart.id, sa.or_(Claim.ended_at.is_(None), is_last_change), Claim.reference != reference
         )
         if other := db.session.scalar(others.order_by(Claim.order_id.desc()).limit(1)):
             return in_progress(other.order_id)

@@ -128,6 +128,27 @@ class TestClaiming:
             assert (response.status_code, response.json["code"]) == (409, "checkout_in_progress")
             assert response.json["order_id"] == 7
 
+    def test_who_comes_when_all_is_bought_is_told_by_which_order(self, seeded, claim, confirm, cart, client, alice):
+        seen = cart()
+        claim()
+        confirm()
+
+        late = claim(B, order_id=8, version=seen["version"])
+        assert (late.json["code"], late.json["order_id"]) == ("checkout_in_progress", 7)
+
+        client.delete("/cart", headers=alice)
+        assert claim(B, order_id=8, version=seen["version"]).json["code"] == "cart_changed"
+
+    def test_who_comes_when_a_failed_order_s_lines_were_taken_out_hears_of_a_change(
+        self, seeded, claim, give_back, cart, client, alice
+    ):
+        seen = cart()
+        claim()
+        give_back()
+        client.delete("/cart", headers=alice)
+
+        assert claim(B, order_id=8, version=seen["version"]).json["code"] == "cart_changed"
+
     def test_what_is_put_in_meanwhile_can_be_claimed_by_another_order(self, seeded, put_in, claim, cart):
         claim()
         put_in(5, 3)
