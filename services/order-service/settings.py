@@ -39,3 +39,5 @@ class Settings(shopkit.settings.Settings):
                 f"CHECKOUT_LEASE_SECONDS must be above {longest_step:g}, as a lease outlasts every step,"
                 f" and at most {DAY.total_seconds():g}."
             )
+        if not 0 < self.recovery_seconds <= DAY.total_seconds():
+            raise SettingsError(f"RECOVERY_SECONDS must be above 0 and at most {DAY.total_seconds():g}.")

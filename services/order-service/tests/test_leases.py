@@ -189,6 +189,15 @@ def test_a_lease_that_is_no_longer_than_a_step_or_longer_than_a_day_stops_the_st
         Settings.from_env({**environment, "CHECKOUT_LEASE_SECONDS": seconds})
 
 
+@pytest.mark.parametrize("seconds", ["0", "-5", "nan", "inf"])
+def test_a_recovery_that_would_never_rest_or_never_come_stops_the_start(settings, environment, seconds):
+    from settings import Settings
+    from shopkit.settings import SettingsError
+
+    with pytest.raises(SettingsError, match="RECOVERY_SECONDS must be above 0"):
+        Settings.from_env({**environment, "RECOVERY_SECONDS": seconds})
+
+
 def test_a_lease_from_before_a_clock_was_set_back_does_not_hold_an_order_for_ever(
     check_out, during, run_recovery, shift_leases, states
 ):
