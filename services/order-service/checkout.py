@@ -134,9 +134,8 @@ class Checkout:
     def _hold_stock(self, purchase: Purchase) -> None:
         """What the buyer saw is what is charged: another price in the meantime stops the checkout."""
         prices = self.settlement.partners.stock.reserve(purchase.reference, purchase.cart.lines)
-        total = sum(prices[line.product_id] * line.quantity for line in purchase.cart.lines)
-        if total != purchase.cart.total:
-            raise total_changed(total)
+        if any(prices[line.product_id] != line.price for line in purchase.cart.lines):
+            raise total_changed(sum(prices[line.product_id] * line.quantity for line in purchase.cart.lines))
 
     def _end_after(self, order: Order, error: Exception | None) -> None:
         """After a step that said no, or nothing: undo the others, or go on if it had worked after all.

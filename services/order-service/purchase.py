@@ -41,7 +41,7 @@ def gather(partners: Partners, buyer: User, wanted: NewOrder) -> Purchase:
 
 
 def total_changed(total: int) -> Conflict:
-    return Conflict("The total has changed; look at the cart again.", code="total_changed", total=amount(total))
+    return Conflict("Prices have changed; look at the cart again.", code="total_changed", total=amount(total))
 
 
 def _refuse_what_cannot_be_bought(cart: Cart) -> None:

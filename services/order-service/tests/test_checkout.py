@@ -194,6 +194,14 @@ def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_tot
     assert charges() == []
 
 
+def test_prices_that_change_against_each_other_stop_it_too(check_out, partners, charges):
+    prices = [{"product_id": 1, "unit_price": 20}, {"product_id": 7, "unit_price": 10.99}]
+    partners.on("POST", "/internal/reservations", {"items": prices}, 201)
+
+    assert check_out().json["code"] == "total_changed"
+    assert charges() == []
+
+
 def _make_lamps_dearer(partners):
     """The buyer put them in at 20, and they cost 20.50 now."""
     cart = partners.answer_of("GET", "/cart")
