@@ -114,7 +114,7 @@ HEADERS = {
 }
 HEADER_BYTES = 8000
 PATH_LETTERS = 2500  # of a path or a query, each of which may become three bytes
-PATTERNS = ['"a",', "a ", ";a*0*=x", "=", ",", "1", "(", "[", '\\"', "eyJ", "W1tb"]
+PATTERNS = ['"a",', "a ", ";a*0*=x", "=", ",", "1", "(", "[", '\\"', "eyJ", "W1tb", "\xe9"]
 
 # Values that get past validation, of fields whose schema alone does not say enough.
 EXAMPLES = {

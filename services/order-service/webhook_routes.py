@@ -43,7 +43,7 @@ def _verified(secret: str) -> stripe.Event:
     try:
         signature = request.headers.get("Stripe-Signature")
         event: stripe.Event = stripe.Webhook.construct_event(request.get_data(), signature, secret)
-    except (ValueError, stripe.SignatureVerificationError):
+    except (ValueError, TypeError, stripe.SignatureVerificationError):  # TypeError: letters beyond ASCII
         raise BadRequest("This is not signed by Stripe.", code="bad_signature") from None
     return event
 
