@@ -19,11 +19,12 @@ import sqlalchemy as sa
 from flask import current_app
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from models import LeaseLost, Order, OrderItem, OrderStatus, PaymentStatus, db
+from models import FOR_NOTHING, LeaseLost, Order, OrderItem, OrderStatus, PaymentStatus, db
 from payments import VOIDED
 from purchase import Purchase, gather, total_changed
 from schemas import NewOrder
 from settlement import Settlement, reload
+from shopkit import quotas
 from shopkit.auth import User
 from shopkit.database import now
 from shopkit.errors import Conflict, NotFound, ShopError, Unavailable, UpstreamFailed, UpstreamTimeout
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 # What the others answer when the order has been settled by somebody else.
 TAKEN_OVER = frozenset({"claim_ended", "reservation_ended", VOIDED})
+
+FOR_NOTHING_A_DAY = 1000
 
 
 class NothingClaimed(Exception):
@@ -58,6 +61,7 @@ class Checkout:
 
         :raise NotFound: the address or the payment method is not the buyer's.
         :raise Conflict: nothing can be bought, or it costs another total than the buyer saw.
+        :raise TooManyToday: too many of the buyer's orders have come to nothing.
         :raise PaymentDeclined: nothing was bought; another payment method may do.
         :raise ShopError: another service failed; the order is failed too, or still pending and will be settled.
         """
@@ -167,6 +171,9 @@ class Checkout:
 
 
 def _save_pending(purchase: Purchase, patience: timedelta) -> Order:
+    """Orders are kept for ever, and those that come to nothing cost nothing: so there is an end to them."""
+    what = "orders that fail or are cancelled"
+    quotas.one_more_today(Order, purchase.user_id, FOR_NOTHING_A_DAY, FOR_NOTHING, what=what)
     order = Order(
         reference=purchase.reference,
         user_id=purchase.user_id,

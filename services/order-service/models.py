@@ -67,11 +67,21 @@ STAFF_ACTIONS = {
 CUSTOMER_ACTIONS = {"cancel": OrderStatus.CANCELLED}
 
 
+# The condition for orders that nobody paid for in the end, in the very words of its index: SQLite finds it by these.
+FOR_NOTHING = sa.text("status IN ('failed', 'cancelled')")
+
+
 class Order(Created, db.Model):
     """`reference` is the id under which the other participants know it: reservation id and payment key."""
 
     __tablename__ = "orders"
-    __table_args__ = (sa.UniqueConstraint("user_id", "idempotency_key"), sa.Index(None, "user_id", "id"))
+    __table_args__ = (
+        sa.UniqueConstraint("user_id", "idempotency_key"),
+        sa.Index(None, "user_id", "id"),
+        sa.Index(
+            "ix_orders_for_nothing", "user_id", "created_at", sqlite_where=FOR_NOTHING, postgresql_where=FOR_NOTHING
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     reference: Mapped[uuid.UUID] = mapped_column(unique=True, default=uuid.uuid4)

@@ -37,19 +37,22 @@ def room_for_one_more(kind: type[Any], user_id: int, most: int) -> int:
     return number
 
 
-def one_more_today(kind: type[Any], user_id: int, most: int) -> None:
+def one_more_today(kind: type[Any], user_id: int, most: int, *only: sa.TextClause, what: str = "") -> None:
     """Make sure that somebody has made fewer of a kind than a day may have; nobody else makes one before we commit.
 
+    :param only: which are counted.
+    :param what: what these are called, if not as their table is.
     :raise TooManyToday: they come again when the first of them is a day old.
     """
     hold(kind, user_id)
     moment = now()
-    today = sa.select(kind.created_at).where(kind.user_id == user_id, kind.created_at > moment - DAY)
+    today = sa.select(kind.created_at).where(kind.user_id == user_id, kind.created_at > moment - DAY, *only)
     first = _session().scalar(today.order_by(kind.created_at.desc()).offset(most - 1).limit(1))
     if first is not None:
         # One whose moment is still to come was made before the clock was set back.
         seconds = math.ceil(min(first + DAY - moment, DAY).total_seconds())
-        raise TooManyToday(f"A person may write {most} {_in_words(kind)} a day.", seconds)
+        things = what or _in_words(kind)
+        raise TooManyToday(f"That would be more than {most} {things} in a day; come again later.", seconds)
 
 
 def hold(kind: type[Any], user_id: int) -> None:
