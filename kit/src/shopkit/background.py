@@ -17,6 +17,10 @@ from shopkit.stopping import at_stop
 logger = logging.getLogger(__name__)
 
 
+# Who is asked to run soon waits so long for others who ask: on a busy service one run does for all of them.
+GATHERING_SECONDS = 0.1
+
+
 @dataclass(frozen=True)
 class Job:
     """A function without arguments, called in the app's context every so many seconds."""
@@ -50,7 +54,8 @@ def start(app: Flask) -> None:
 def _repeat(app: Flask, job: Job, stopping: Event) -> None:
     # A little unevenly, so that several processes do not always ask at the same moment.
     while True:
-        job.is_due.wait(job.seconds * random.uniform(0.8, 1.2))  # noqa: S311
+        if job.is_due.wait(job.seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+            stopping.wait(GATHERING_SECONDS)
         job.is_due.clear()
         if stopping.is_set():
             return
