@@ -130,7 +130,7 @@ start() {
   ((${#starting[@]})) || return 0
   # One heap is enough: only one thread of a Python process allocates at a time, and each further heap costs memory.
   # What runs on must not hold our lock (9).
-  MALLOC_ARENA_MAX=1 .venv/bin/python -m shopkit.launcher "${arguments[@]}" 9>&-
+  MALLOC_ARENA_MAX=1 .venv/bin/python -m shopkit.server.launcher "${arguments[@]}" 9>&-
   for name in "${starting[@]}"; do
     wait_until_ready "$name" || {
       stop "${starting[@]}" >/dev/null

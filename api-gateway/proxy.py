@@ -26,7 +26,7 @@ from shopkit.errors import BadRequest, ShopError, UpstreamFailed, UpstreamTimeou
 from shopkit.logs import request_id
 from shopkit.public_url import HEADER as PUBLIC_URL
 from shopkit.public_url import is_loopback
-from transport import SlimAdapter
+from shopkit.server.transport import SlimAdapter
 from upstreams import Place, Service, Upstream, in_words
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from werkzeug import Request
 from proxy import CHUNK, Answer, HangUp, Proxy, Reply
 from routing import Route
 from shopkit.errors import Unavailable
-from shopkit.stopping import at_stop
+from shopkit.server.shutdown_hooks import at_stop
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -32,7 +32,7 @@ def gateway(one_gateway, upstream):
 def impatient_gateway(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("impatient")
     (folder / "impatient.py").write_text(
-        "from shopkit.gunicorn_gevent import Worker as Patient\n"
+        "from shopkit.server.gunicorn_gevent import Worker as Patient\n"
         "class Worker(Patient):\n"
         "    head_seconds = body_seconds = answer_seconds = 0.5\n"
     )

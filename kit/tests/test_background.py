@@ -2,11 +2,12 @@ import threading
 
 from flask import Flask, current_app
 
-from shopkit import background, stopping
+from shopkit import background
+from shopkit.server import shutdown_hooks
 
 
 def test_jobs_run_again_and_again_in_the_apps_context_until_the_process_stops(monkeypatch):
-    monkeypatch.setattr(stopping, "_callbacks", [])
+    monkeypatch.setattr(shutdown_hooks, "_callbacks", [])
     app, names, enough = Flask("jobs"), [], threading.Event()
 
     def job():
@@ -18,7 +19,7 @@ def test_jobs_run_again_and_again_in_the_apps_context_until_the_process_stops(mo
     background.every(app, 0.001, job)
     background.start(app)
     assert enough.wait(10)
-    stopping.stop()
+    shutdown_hooks.run()
     for thread in threading.enumerate():
         if thread.name == "job":
             thread.join(10)
@@ -28,7 +29,7 @@ def test_jobs_run_again_and_again_in_the_apps_context_until_the_process_stops(mo
 
 
 def test_a_job_can_be_asked_to_run_before_its_time_and_ends_with_its_process(monkeypatch):
-    monkeypatch.setattr(stopping, "_callbacks", [])
+    monkeypatch.setattr(shutdown_hooks, "_callbacks", [])
     app, has_run = Flask("jobs"), threading.Event()
 
     def patient_job():
@@ -43,6 +44,6 @@ def test_a_job_can_be_asked_to_run_before_its_time_and_ends_with_its_process(mon
     background.run_soon(app, patient_job)
     assert has_run.wait(10)
 
-    stopping.stop()
+    shutdown_hooks.run()
     thread.join(10)
     assert not thread.is_alive()

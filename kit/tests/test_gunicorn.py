@@ -7,7 +7,7 @@ LOOK = """
 import json, resource
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-from shopkit import gunicorn_gevent
+from shopkit.server import gunicorn_gevent
 print(json.dumps([gunicorn_gevent.worker_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0], hard]))
 """
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from shopkit import launcher, logs, prepare
+from shopkit import logs, prepare
+from shopkit.server import launcher
 from shopkit.settings import SettingsError
 
 APP = """

@@ -18,7 +18,7 @@ from listeners import CheckingManager, CheckingRedisManager
 from packets import MAX_BYTES
 from settings import Settings
 from shopkit import logs, service
-from shopkit.stopping import at_stop
+from shopkit.server.shutdown_hooks import at_stop
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

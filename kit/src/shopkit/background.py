@@ -12,7 +12,7 @@ from threading import Event, Thread
 from flask import Flask
 
 from shopkit import logs
-from shopkit.stopping import at_stop
+from shopkit.server.shutdown_hooks import at_stop
 
 logger = logging.getLogger(__name__)
 

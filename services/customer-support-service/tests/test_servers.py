@@ -24,7 +24,7 @@ pytestmark = pytest.mark.processes
 
 FOLDER = Path(__file__).parents[1]
 ROLES = {"alice": (1, "customer"), "support": (3, "support")}
-GUNICORN = ["-m", "gunicorn", "-c", "python:shopkit.gunicorn_gevent", "app:app"]
+GUNICORN = ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:app"]
 TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]]
 
 

@@ -24,7 +24,7 @@ from shopkit.events.catalogue import Event, heard_by, listeners_of
 from shopkit.events.inbox import Handler, keep_inbox
 from shopkit.events.outbox import Transport, keep_outbox
 from shopkit.http_client import ServiceClient
-from shopkit.stopping import at_stop
+from shopkit.server.shutdown_hooks import at_stop
 
 __all__ = ["Event", "Handler", "init_app", "keep_inbox", "keep_outbox", "publish", "relay"]
 

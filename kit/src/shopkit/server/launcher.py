@@ -1,6 +1,6 @@
 """Start several services under gunicorn, quickly and in little memory: what they share is imported once.
 
-    python -m shopkit.launcher services/auth-service=threads api-gateway=gevent …
+    python -m shopkit.server.launcher services/auth-service=threads api-gateway=gevent …
 
 Each kind of server gets one warm process that imports the libraries and then forks a gunicorn for each service, so
 that they share those pages of memory. Pid files go to `.run/`, output to `logs/`, both in the current folder. From
@@ -31,7 +31,7 @@ _WORKERS = {
     "threads": ("gunicorn.workers.gthread",),
     "gevent": ("gunicorn.workers.ggevent", "flask_cors.core"),
 }
-_SETTINGS = {"threads": "shopkit.gunicorn_conf", "gevent": "shopkit.gunicorn_gevent"}
+_SETTINGS = {"threads": "shopkit.server.gunicorn_conf", "gevent": "shopkit.server.gunicorn_gevent"}
 
 
 def parse(arguments: list[str]) -> dict[str, list[Path]]:

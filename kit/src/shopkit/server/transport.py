@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection
 
-from shopkit.sockets import send_all
+from shopkit.server.sockets import send_all
 
 POOL_SIZE = 256  # idle connections kept to each address
 SEND_SECONDS = 30.0  # as long as a service may take to accept a piece of a body

@@ -1,4 +1,4 @@
-"""How gunicorn serves a service: threads, behind pooled clients. `gunicorn -c python:shopkit.gunicorn_conf app:app`
+"""How gunicorn serves a service: threads, behind pooled clients (`-c python:shopkit.server.gunicorn_conf`).
 
 The app is loaded once, before the workers are forked, and frozen, so that they share its memory.
 """

@@ -1,4 +1,4 @@
-"""How gunicorn serves what holds thousands of connections open: `gunicorn -c python:shopkit.gunicorn_gevent app:app`"""
+"""How gunicorn serves what holds thousands of connections open (`-c python:shopkit.server.gunicorn_gevent`)."""
 
 from gevent import monkey
 
@@ -28,10 +28,11 @@ from gunicorn.http.errors import (  # noqa: E402
 )
 from gunicorn.workers.ggevent import GeventWorker  # noqa: E402
 
-from shopkit import errors, logs, stopping  # noqa: E402
-from shopkit.gunicorn_conf import *  # noqa: E402, F403 - the same settings, but for the worker
-from shopkit.sockets import send_all  # noqa: E402
-from shopkit.strict_http import Connection, TooSlow  # noqa: E402
+from shopkit import errors, logs  # noqa: E402
+from shopkit.server import shutdown_hooks  # noqa: E402
+from shopkit.server.gunicorn_conf import *  # noqa: E402, F403 - the same settings, but for the worker
+from shopkit.server.sockets import send_all  # noqa: E402
+from shopkit.server.strict_http import Connection, TooSlow  # noqa: E402
 
 MAX_DRAINED_BYTES = 8 * 1024 * 1024
 
@@ -170,7 +171,7 @@ class Worker(GeventWorker):
 
     def handle_exit(self, *received: Any) -> None:
         super().handle_exit(*received)
-        stopping.stop()
+        shutdown_hooks.run()
         get_hub().loop.run_callback(self._end_idle)
 
     def _has_another(self, connection: Connection) -> bool:

@@ -13,6 +13,6 @@ def at_stop(callback: Callable[[], None]) -> None:
     _callbacks.append(callback)
 
 
-def stop() -> None:
+def run() -> None:
     for callback in _callbacks:
         callback()

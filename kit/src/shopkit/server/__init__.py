@@ -1,0 +1,1 @@
+"""Everything of the kit that serves HTTP under gunicorn and rests on private names of other packages."""
