@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from shopkit.events.catalogue import SCHEMAS, heard_by
+from shopkit.events.types import KINDS, subscribed_by
 
 MOST_SECONDS = 0.1
 MOST_BYTES = 20_000  # of an error
@@ -194,7 +194,7 @@ class Service:
     def __init__(self, app):
         self.client = app.test_client()
         self.document = self.client.get("/openapi.json").json
-        self.hears = heard_by(self.document["info"]["title"])
+        self.handles = subscribed_by(self.document["info"]["title"])
         self.findings = []
         self.sent = 0
         self.attacked = set()  # by headers, which most routes treat alike: one with a body, one without
@@ -228,7 +228,7 @@ class Route:
         if self.schema and self._is_optional("email"):  # a name may come under either name
             self.bodies = [{k: v for k, v in self.bodies[0].items() if k != one} for one in ("email", "username")]
         if path == "/internal/events":
-            one_of_a_kind = {name.partition(".")[0]: name for name in sorted(service.hears)}
+            one_of_a_kind = {name.partition(".")[0]: name for name in sorted(service.handles)}
             self.bodies = [{**self.bodies[0], **self._event(name)} for name in one_of_a_kind.values()]
         self.values = {
             each["name"]: str(UUID(int=1)) if each["schema"].get("format") == "uuid" else "1"
@@ -341,7 +341,8 @@ class Route:
         return self._resolved({**schema, "anyOf": (), **options[0]}) if options else schema
 
     def _event(self, name):
-        schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+        schema = KINDS[name].model_json_schema(ref_template="{model}")
+        self.service.document["components"]["schemas"] |= schema.get("$defs", {})
         return {"name": name, "payload": self._example("", schema)}
 
 

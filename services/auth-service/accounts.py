@@ -4,6 +4,7 @@ from sqlalchemy.exc import IntegrityError
 
 from models import PASSWORD_LENGTHS, User, db, taken
 from schemas import NewUser
+from shop_events import UserRegistered
 from shopkit import events
 from shopkit.auth import CUSTOMER
 from shopkit.errors import Conflict, Invalid
@@ -22,7 +23,7 @@ def open_account(new: NewUser, role: str = CUSTOMER) -> User:
     db.session.add(user)
     try:
         db.session.flush()
-        events.publish("user.registered", {"user_id": user.id, "username": user.username})
+        events.publish(UserRegistered(user_id=user.id, username=user.username))
         db.session.commit()
     except IntegrityError:
         db.session.rollback()

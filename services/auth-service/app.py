@@ -18,7 +18,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     app = create_service(__name__, "auth-service", settings, apis=[accounts, sessions], db=db, who_is=tokens.user_of)
     tokens.init_app(app, settings)
     profiles = ServiceClient("profile-service", settings.profile_service_url, adapter, tokens.own_token)
-    events.init_app(app, settings.amqp_url, tell=[profiles])
+    events.init_app(app, settings.amqp_url, publish_to=[profiles])
     return app
 
 

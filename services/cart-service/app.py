@@ -3,11 +3,10 @@
 from flask import Flask
 from requests.adapters import BaseAdapter
 
-import claims
 from claim_routes import claiming
 from clients import ProductClient
+from event_handlers import SUBSCRIPTIONS
 from models import db
-from news import note_price, note_stock
 from routes import cart
 from settings import Settings
 from shopkit import events
@@ -26,12 +25,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     )
     with_our_token = ServiceClient(product_service.name, settings.product_service_url, adapter, token)
     app.extensions["products"] = ProductClient(product_service, with_our_token)
-    hear = {
-        "product.price_changed": note_price,
-        "product.stock_changed": note_stock,
-        "order.confirmed": claims.end_claim,
-    }
-    events.init_app(app, settings.amqp_url, hear=hear)
+    events.init_app(app, settings.amqp_url, subscriptions=SUBSCRIPTIONS)
     return app
 
 

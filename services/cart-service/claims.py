@@ -7,15 +7,14 @@ Each step is asked for by the order's reference, and may be repeated, in any ord
 """
 
 import uuid
-from typing import Any
 
 import sqlalchemy as sa
 
 from models import Cart, CartItem, Claim, db, free_items, lock_cart, locked_cart
 from schemas import MOST_OF_ONE
+from shop_events import OrderConfirmed
 from shopkit.database import insert_new, now
 from shopkit.errors import Conflict, NotFound
-from shopkit.events import Event
 
 FILLED_BEFORE_CLAIMS = -1  # the version that the migration gave to carts; the first change moves it on
 
@@ -61,18 +60,18 @@ def return_lines(reference: uuid.UUID) -> None:
     claim.ended_at = now()
 
 
-def end_claim(event: Event) -> None:
+def end_claim(order: OrderConfirmed) -> None:
     """An order is confirmed: what it claimed is bought, and nothing else leaves the cart.
 
     The version stays: what can be ordered is what it was, and whoever orders it now must not hear that it has changed.
     """
-    reference = uuid.UUID(event.payload["reference"])
+    reference = order.reference
     never_came = db.session.get(Claim, reference) is None
     if found := _begin_to_end(reference):
         db.session.execute(sa.delete(CartItem).filter_by(claim_reference=reference))
         found[0].ended_at = now()
     elif never_came:
-        _take_out_unclaimed(event.payload)
+        _take_out_unclaimed(order)
 
 
 def in_progress(order_id: int | None) -> Conflict:
@@ -91,10 +90,10 @@ def _changed(cart: Cart, reference: uuid.UUID) -> Conflict:
     return Conflict("The cart has changed; look at it again.", code="cart_changed")
 
 
-def _take_out_unclaimed(order: dict[str, Any]) -> None:
+def _take_out_unclaimed(order: OrderConfirmed) -> None:
     """For an order that was pending before there were claims: it bought of a cart that nobody has changed since."""
-    cart = locked_cart(order["user_id"])
-    bought = {item["product_id"]: item["quantity"] for item in order["items"]}
+    cart = locked_cart(order.user_id)
+    bought = {item.product_id: item.quantity for item in order.items}
     if cart.version != FILLED_BEFORE_CLAIMS:
         return
     for item in db.session.scalars(sa.select(CartItem).where(free_items(cart))).all():

@@ -8,8 +8,8 @@ from requests.adapters import BaseAdapter
 
 import chat
 import connections
+from event_handlers import SUBSCRIPTIONS
 from models import db
-from recent_orders import keep_order
 from routes import tickets
 from settings import Settings
 from shopkit import events
@@ -19,8 +19,7 @@ from shopkit.service import create_service
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     settings = settings or Settings.from_env()
     app = create_service(__name__, "customer-support-service", settings, apis=[tickets], db=db, adapter=adapter)
-    hear = dict.fromkeys(("order.confirmed", "order.cancelled", "order.delivered"), keep_order)
-    events.init_app(app, settings.amqp_url, hear=hear)
+    events.init_app(app, settings.amqp_url, subscriptions=SUBSCRIPTIONS)
     chat.init_app(connections.new_socketio(app, settings))
     return app
 

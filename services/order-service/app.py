@@ -22,7 +22,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     app = create_service(
         __name__, "order-service", settings, apis=[orders], db=db, needs=partners.services, adapter=adapter
     )
-    events.init_app(app, settings.amqp_url, tell=partners.listeners)
+    events.init_app(app, settings.amqp_url, publish_to=partners.subscribers)
     provider = payments.connect(settings, adapter)
     app.extensions["payment_provider"] = provider
     settlement = Settlement(partners, provider, timedelta(seconds=settings.checkout_lease_seconds))

@@ -163,7 +163,7 @@ class Partners:
     stock: StockClient
     profiles: ProfileClient
     services: Sequence[ServiceClient]
-    listeners: Sequence[ServiceClient]
+    subscribers: Sequence[ServiceClient]
 
 
 def connect(settings: Settings, adapter: BaseAdapter | None = None) -> Partners:
@@ -178,7 +178,7 @@ def connect(settings: Settings, adapter: BaseAdapter | None = None) -> Partners:
         stock=StockClient(products),
         profiles=ProfileClient(profiles, ServiceClient(profiles.name, settings.profile_service_url, adapter, token)),
         services=(carts, profiles, products),
-        listeners=(
+        subscribers=(
             carts_for_us,
             products,
             ServiceClient("customer-support-service", settings.support_service_url, adapter, token),

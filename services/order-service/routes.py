@@ -5,8 +5,8 @@ from flask_openapi3 import APIBlueprint, Tag
 
 import reconciliation
 from checkout import the_checkout
+from event_publishers import publish
 from models import Order, OrderStatus, db, move_by_staff
-from notices import announce
 from schemas import (
     NewOrder,
     OrderOut,
@@ -17,6 +17,7 @@ from schemas import (
     ReconciliationQuery,
     StatusChange,
 )
+from shop_events import OrderDelivered
 from shopkit.auth import ADMIN, current_user, only
 from shopkit.database import fetch_or_404, now
 from shopkit.errors import NotAllowed
@@ -64,7 +65,7 @@ def change_status(path: OrderPath, body: StatusChange) -> Answer:
     if not current_user().is_staff:
         raise NotAllowed("You may only cancel your order.")
     if move_by_staff(order, body.status, current_user().username) and body.status == OrderStatus.DELIVERED:
-        announce("order.delivered", order)
+        publish(OrderDelivered, order)
     db.session.commit()
     return OrderOut.model_validate(order)
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from clients import Partners
+from event_publishers import publish
 from models import (
     STAFF_ACTIONS,
     Order,
@@ -24,8 +25,8 @@ from models import (
     take_over,
     wrong_status,
 )
-from notices import announce
 from payments import Charge, PaymentDeclined, PaymentProvider
+from shop_events import OrderCancelled, OrderConfirmed
 from shopkit.database import now
 from shopkit.errors import Conflict, NotFound, ShopError
 from shopkit.failpoints import reach
@@ -95,7 +96,7 @@ class Settlement:
             order.payment_reference = charge.id
             move(order, OrderStatus.CONFIRMED, US, "paid, and the stock is sold")
             move_payment(order, PaymentStatus.PAID, US, "charged by the provider")
-            announce("order.confirmed", order)
+            publish(OrderConfirmed, order)
             db.session.commit()
         except Conflict:
             reload(order)
@@ -123,7 +124,7 @@ class Settlement:
             try:
                 move(order, OrderStatus.CANCELLED, actor, reason)
                 order.leased_until = now() + self.patience
-                announce("order.cancelled", order)
+                publish(OrderCancelled, order)
                 db.session.commit()
             except Conflict as error:
                 if error.code != "changed_meanwhile":

@@ -3,11 +3,11 @@
 from flask import Flask
 from requests.adapters import BaseAdapter
 
-from announcements import announce_stock
+from event_handlers import SUBSCRIPTIONS
+from event_publishers import publish_stock
 from favorite_routes import favorites
 from internal_routes import internal
 from models import db
-from purchases import keep_purchase
 from review_routes import reviews
 from routes import products
 from settings import Settings
@@ -19,7 +19,7 @@ from stock import sweep
 from stock_routes import stock
 
 SWEEP_SECONDS = 30
-ANNOUNCE_SECONDS = 1
+PUBLISH_SECONDS = 1
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
@@ -27,14 +27,14 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     apis = [products, reviews, favorites, stock, internal]
     app = create_service(__name__, "product-service", settings, apis=apis, db=db, adapter=adapter)
     background.every(app, SWEEP_SECONDS, sweep)
-    background.every(app, ANNOUNCE_SECONDS, announce_stock)
+    background.every(app, PUBLISH_SECONDS, publish_stock)
     auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
     token = own_token(auth_service, settings.service_client_id, settings.service_client_secret)
     events.init_app(
         app,
         settings.amqp_url,
-        tell=[ServiceClient("cart-service", settings.cart_service_url, adapter, token)],
-        hear=dict.fromkeys(("order.confirmed", "order.cancelled", "order.delivered"), keep_purchase),
+        publish_to=[ServiceClient("cart-service", settings.cart_service_url, adapter, token)],
+        subscriptions=SUBSCRIPTIONS,
     )
     return app
 

@@ -2,8 +2,8 @@ import sqlalchemy as sa
 from flask import Response, current_app, request, send_from_directory
 from flask_openapi3 import APIBlueprint, Tag
 
-from announcements import announce_price
 from copies import demand_a_copy, etag_of, refuse_stale
+from event_publishers import publish_price
 from models import Product, db, locked_product
 from schemas import (
     Categories,
@@ -111,7 +111,7 @@ def change_product(path: ProductPath, header: ProductHeaders, body: ProductChang
     refuse_stale(before, header.if_match)
     body.refuse_changes_of(before)
     product.change(**body.model_dump(exclude_unset=True, exclude={"stock"}))
-    announce_price(product, before.price)
+    publish_price(product, before.price)
     if "stock" in body.model_fields_set and body.stock != before.stock:
         if body.is_whole:
             demand_a_copy(header.if_match)

@@ -4,8 +4,8 @@ from flask import Flask
 from requests.adapters import BaseAdapter
 
 from address_routes import addresses
+from event_handlers import SUBSCRIPTIONS
 from models import db
-from newcomers import create_profile
 from payment_routes import payment_methods
 from profile_routes import profiles
 from settings import Settings
@@ -24,7 +24,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
         adapter=adapter,
     )
     app.config["PAYMENT_PROVIDER"] = settings.payment_provider
-    events.init_app(app, settings.amqp_url, hear={"user.registered": create_profile})
+    events.init_app(app, settings.amqp_url, subscriptions=SUBSCRIPTIONS)
     return app
 
 

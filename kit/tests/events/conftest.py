@@ -7,9 +7,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shop_events import OrderCancelled, OrderItem, UserRegistered
 from shopkit import events
 from shopkit.database import new_database
-from shopkit.events.catalogue import listeners_of
+from shopkit.events import Subscription
+from shopkit.events.types import subscribers_of
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service
 from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, Settings
@@ -66,7 +68,7 @@ def partners(network):
     """Who hears of orders, on ports that tell them apart."""
     return [
         ServiceClient(name, f"http://{name}:{port}", network, lambda refused=None: "our token")
-        for port, name in enumerate(sorted(listeners_of("order-service")), 5901)
+        for port, name in enumerate(sorted(subscribers_of("order-service")), 5901)
     ]
 
 
@@ -74,7 +76,7 @@ def partners(network):
 def teller(settings, network, partners):
     """An order service that has nothing but facts and its outbox, with its context open."""
     app = create_service(__name__, "order-service", settings, apis=[], db=teller_db, adapter=network)
-    events.init_app(app, "", tell=partners)
+    events.init_app(app, "", publish_to=partners)
     with app.app_context():
         teller_db.create_all()
         yield app
@@ -86,7 +88,7 @@ def teller(settings, network, partners):
 def hearer(settings, network):
     """A profile service that has nothing but effects and its inbox."""
     app = create_service(__name__, "profile-service", settings, apis=[], db=hearer_db, adapter=network)
-    events.init_app(app, "", hear={"user.registered": have_an_effect})
+    events.init_app(app, "", subscriptions=[Subscription("has_an_effect", have_an_effect, [UserRegistered])])
     with app.app_context():
         hearer_db.create_all()
     yield app
@@ -94,11 +96,11 @@ def hearer(settings, network):
         hearer_db.engine.dispose()
 
 
-def have_an_effect(event):
+def have_an_effect(user):
     """Refuses the user 13, after it has begun."""
-    hearer_db.session.add(Effect(user_id=event.payload["user_id"]))
+    hearer_db.session.add(Effect(user_id=user.user_id))
     hearer_db.session.flush()
-    if event.payload["user_id"] == 13:
+    if user.user_id == 13:
         raise ZeroDivisionError("a bug")
 
 
@@ -117,11 +119,12 @@ def effects(hearer):
 def publish(teller):
     """Tell of an order, together with a fact."""
 
-    def publish(order_id=7, **changes):
+    def publish(order_id=7):
         teller_db.session.add(Fact())
-        event_id = events.publish("order.cancelled", {**ORDER, "order_id": order_id, **changes})
+        event = order_cancelled_with(order_id=order_id)
+        events.publish(event)
         teller_db.session.commit()
-        return event_id
+        return str(event.id)
 
     return publish
 
@@ -153,6 +156,17 @@ ORDER = {
 @pytest.fixture
 def order():
     return dict(ORDER)
+
+
+@pytest.fixture
+def order_cancelled():
+    return order_cancelled_with
+
+
+def order_cancelled_with(**changes):
+    """An event as a publisher makes it, whose payload is ORDER."""
+    lamps = OrderItem(product_id=3, quantity=3, price=1999)
+    return OrderCancelled(**{**ORDER, "total_amount": 5997, "items": (lamps,), **changes})
 
 
 @pytest.fixture

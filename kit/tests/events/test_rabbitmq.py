@@ -12,10 +12,11 @@ from functools import partial
 import kombu
 import pytest
 
+from shop_events import OrderCancelled, UserRegistered
 from shopkit import events
 from shopkit.errors import UpstreamFailed
-from shopkit.events import inbox, outbox, rabbitmq
-from shopkit.events.catalogue import ROUTES, Event
+from shopkit.events import Subscription, inbox, outbox, rabbitmq
+from shopkit.events.types import Message
 from shopkit.service import create_service
 
 URL = os.environ.get("TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
@@ -154,7 +155,7 @@ def dead_letters_of(queue, count):
 
 
 def test_an_event_goes_through_the_broker_and_stays_the_same(queue, listening, event):
-    sent, ear = Event.model_validate(event()), Ear()
+    sent, ear = Message.model_validate(event()), Ear()
 
     with rabbitmq.sending(URL) as send:
         send(queue, sent)
@@ -166,7 +167,7 @@ def test_an_event_goes_through_the_broker_and_stays_the_same(queue, listening, e
 
 def test_it_waits_for_who_is_not_there_yet(queue, event):
     with rabbitmq.sending(URL) as send:
-        send(queue, Event.model_validate(event()))
+        send(queue, Message.model_validate(event()))
 
     with kombu.Connection(URL) as connection, connection.channel() as channel:
         declared = channel.queue_declare(f"{queue}.events", passive=True)
@@ -176,7 +177,7 @@ def test_it_waits_for_who_is_not_there_yet(queue, event):
 
 def test_what_the_broker_does_not_take_is_tried_again_later(event):
     with rabbitmq.sending(NOWHERE) as send, pytest.raises(UpstreamFailed, match="RabbitMQ did not take the event"):
-        send("anybody", Event.model_validate(event()))
+        send("anybody", Message.model_validate(event()))
 
 
 def test_a_queue_that_the_broker_refuses_is_a_failure_too(queue, event):
@@ -184,7 +185,7 @@ def test_a_queue_that_the_broker_refuses_is_a_failure_too(queue, event):
         channel.queue_declare(f"{queue}.events", durable=True, auto_delete=False)  # not a quorum queue
 
     with rabbitmq.sending(URL) as send, pytest.raises(UpstreamFailed, match="PreconditionFailed"):
-        send(queue, Event.model_validate(event()))
+        send(queue, Message.model_validate(event()))
 
 
 def test_a_connection_that_breaks_is_made_again_and_nothing_is_lost(queue, listening, event, monkeypatch):
@@ -197,16 +198,16 @@ def test_a_connection_that_breaks_is_made_again_and_nothing_is_lost(queue, liste
 
     monkeypatch.setattr(rabbitmq, "_connection", connecting)
     with rabbitmq.sending(URL) as send:
-        send(queue, Event.model_validate(event(5)))
+        send(queue, Message.model_validate(event(5)))
         listening(ear)
         while not ear.events:
             threading.Event().wait(0.05)
         for each in list(connections):
             each.connection.transport.sock.shutdown(socket.SHUT_RDWR)
         with pytest.raises(UpstreamFailed):
-            send(queue, Event.model_validate(event(6)))
+            send(queue, Message.model_validate(event(6)))
     with rabbitmq.sending(URL) as send:
-        send(queue, Event.model_validate(event(6)))
+        send(queue, Message.model_validate(event(6)))
 
     assert ear.heard.wait(10)
     assert [each.payload["user_id"] for each in ear.events] == [5, 6]
@@ -224,9 +225,9 @@ def test_what_was_not_acknowledged_comes_again(queue, listening, event, hearer, 
             raise ConnectionResetError("the process is gone, and its connection with it")
 
     with rabbitmq.sending(URL) as send:
-        send(queue, Event.model_validate(event(5)))
+        send(queue, Message.model_validate(event(5)))
         waits = listening(receive_and_die)
-        send(queue, Event.model_validate(event(6, str(uuid.uuid4()))))
+        send(queue, Message.model_validate(event(6, str(uuid.uuid4()))))
     while effects() != [5, 6]:
         threading.Event().wait(0.05)
 
@@ -236,7 +237,7 @@ def test_what_was_not_acknowledged_comes_again(queue, listening, event, hearer, 
 def test_what_fails_for_a_moment_is_handled_in_the_end(queue, listening, event, put):
     ear = Ear(failing=[True, True, True, False])
 
-    put(Event.model_validate(event()).model_dump_json())
+    put(Message.model_validate(event()).model_dump_json())
     waits = listening(ear)
 
     assert ear.heard.wait(10)
@@ -246,14 +247,14 @@ def test_what_fails_for_a_moment_is_handled_in_the_end(queue, listening, event, 
 def test_what_always_fails_becomes_a_dead_letter_and_the_others_are_handled(queue, listening, event, put):
     ear = Ear(failing=[True] * 6)
 
-    put(Event.model_validate(event(13)).model_dump_json())
+    put(Message.model_validate(event(13)).model_dump_json())
     waits = listening(ear)
     [dead] = dead_letters_of(queue, 1)
-    put(Event.model_validate(event(5)).model_dump_json())
+    put(Message.model_validate(event(5)).model_dump_json())
 
     assert ear.heard.wait(10)
     assert waits == [1, 2, 4, 8, 16, 32]
-    assert Event.model_validate_json(dead).payload["user_id"] == 13
+    assert Message.model_validate_json(dead).payload["user_id"] == 13
     assert [each.payload["user_id"] for each in ear.events] == [5]
 
 
@@ -269,7 +270,7 @@ def test_what_is_no_event_becomes_a_dead_letter_at_once(queue, listening, put, b
 
 
 def test_what_fits_no_schema_becomes_a_dead_letter_at_once(queue, listening, put, event, hearer):
-    put(Event.model_validate(event(password="secret")).model_dump_json())
+    put(Message.model_validate(event(password="secret")).model_dump_json())
 
     waits = listening(partial(inbox.receive_in, hearer))
 
@@ -279,7 +280,7 @@ def test_what_fits_no_schema_becomes_a_dead_letter_at_once(queue, listening, put
 
 def test_the_relay_uses_the_broker_if_there_is_one(settings, network, partners, teller, publish, rows, monkeypatch):
     app = create_service(__name__, "order-service", settings, apis=[], db=teller.extensions["sqlalchemy"])
-    events.init_app(app, NOWHERE, tell=partners)
+    events.init_app(app, NOWHERE, publish_to=partners)
     event_id = publish()
     sent = []
     monkeypatch.setattr(rabbitmq, "_put", lambda connection, target, body: sent.append((target, body)))
@@ -288,14 +289,14 @@ def test_the_relay_uses_the_broker_if_there_is_one(settings, network, partners, 
         events.relay()
         teller.extensions["sqlalchemy"].engine.dispose()
 
-    assert sorted(target for target, _ in sent) == sorted(ROUTES["order.cancelled"].heard_by)
-    assert {str(Event.model_validate_json(body).id) for _, body in sent} == {event_id}
+    assert sorted(target for target, _ in sent) == sorted(OrderCancelled.subscribers)
+    assert {str(Message.model_validate_json(body).id) for _, body in sent} == {event_id}
     assert network.calls == []
 
 
 def test_who_hears_listens_beside_its_requests(settings, network, monkeypatch):
     app = create_service(__name__, "profile-service", settings, apis=[], adapter=network)
-    events.init_app(app, URL, hear={"user.registered": print})
+    events.init_app(app, URL, subscriptions=[Subscription("prints", print, [UserRegistered])])
     listened = []
     monkeypatch.setattr(rabbitmq, "listen", lambda url, name, *_: listened.append((url, name)))
 

@@ -23,11 +23,11 @@ def told(app):
 @pytest.fixture
 def announce(app):
     """What the service does every second."""
-    from announcements import announce_stock
+    from event_publishers import publish_stock
 
     def announce(*_):
         with app.app_context():
-            announce_stock()
+            publish_stock()
 
     return announce
 

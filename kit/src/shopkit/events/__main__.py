@@ -1,11 +1,11 @@
-"""What is parked in the service of this folder: events that it could not tell, and those that it could not handle.
+"""What is parked in the service of this folder: events that it could not deliver, and those that it could not handle.
 
     python -m shopkit.events list              one line each
     python -m shopkit.events show ID           all there is to know about an event
     python -m shopkit.events redrive ID        try it again
     python -m shopkit.events redrive --all
 
-Those that it could not tell are in its outbox. Those that it could not handle are in the outbox of who told them; or,
+Those that it could not deliver are in its outbox. Those that it could not handle are in their publisher's outbox; or,
 if they came through RabbitMQ, among its own dead letters.
 """
 
@@ -67,10 +67,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _all_parked() -> list[Parked]:
     with _dead_letters() as dead:
-        return [*_untold(), *(_described(message) for message, _ in dead)]
+        return [*_undelivered(), *(_described(message) for message, _ in dead)]
 
 
-def _untold() -> Iterator[Parked]:
+def _undelivered() -> Iterator[Parked]:
     for row in outbox.parked() if _keeps_outbox(current_app) else ():
         moment = row.occurred_at.isoformat()
         yield Parked(row.id, row.name, row.target, moment, row.attempts, row.last_error, row.payload)
@@ -89,7 +89,7 @@ def _redrive(event_id: str | None) -> int:
 @contextmanager
 def _dead_letters() -> Iterator[Iterator[Any]]:
     amqp_url, name = current_app.config["AMQP_URL"], current_app.config["SERVICE_NAME"]
-    if not amqp_url or not current_app.extensions["event_handlers"]:
+    if not amqp_url or not current_app.extensions["event_subscriptions"]:
         yield iter(())
         return
     from shopkit.events import rabbitmq

@@ -1,6 +1,8 @@
 """The inbox: which events were handled, written with the effect of handling them, so that none acts twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from flask import Flask, current_app
@@ -9,16 +11,33 @@ from flask_sqlalchemy import SQLAlchemy
 from shopkit import retention
 from shopkit.database import UtcDateTime, insert_new, now
 from shopkit.errors import Invalid
-from shopkit.events.catalogue import Event, complaint
+from shopkit.events.types import Event, Message
 
 TABLE = "inbox"
 
-Handler = Callable[[Event], None]
-"""Acts on an event, in a transaction that is committed for it; it calls no other service."""
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Subscription(Generic[E]):
+    """What a service does about some kinds of events.
+
+    :param key: stored with what has been handled, so it must never change; the function may be renamed.
+    :param handle: acts on an event, in a transaction that is committed for it; it calls no other service.
+    """
+
+    key: str
+    handle: Callable[[E], None]
+    kinds: Sequence[type[E]]
+
+
+def by_event(subscriptions: Sequence[Subscription[Any]]) -> dict[str, tuple[type[Event], Subscription[Any]]]:
+    """Each event that is handled, by its name."""
+    return {kind.name: (kind, each) for each in subscriptions for kind in each.kinds}
 
 
 def keep_inbox(db: SQLAlchemy) -> None:
-    """Give a service that hears events its table."""
+    """Give a service that handles events its table."""
     table = sa.Table(
         TABLE,
         db.metadata,
@@ -29,27 +48,25 @@ def keep_inbox(db: SQLAlchemy) -> None:
     retention.goes(table.c.received_at, "keep_handled_days")
 
 
-def receive(event: Event) -> None:
+def receive(message: Message) -> None:
     """Act on an event, unless that was done before, and commit.
 
-    :raise Invalid: it is none that this service hears, or not what its schema says.
+    :raise Invalid: it is none that this service has subscribed to, or not what its class says.
     """
-    handler: Handler | None = current_app.extensions["event_handlers"].get(event.name)
-    if problem := complaint(event.name, event.payload):
-        raise Invalid(problem)
-    if handler is None:
-        raise Invalid(f"The {current_app.config['SERVICE_NAME']} does not hear {event.name}.")
-    session = _db().session
-    entry = {"event_id": str(event.id), "handler": handler.__name__, "received_at": now()}
+    if message.name not in current_app.extensions["event_subscriptions"]:
+        raise Invalid(f"The {current_app.config['SERVICE_NAME']} has not subscribed to {message.name}.")
+    kind, subscription = current_app.extensions["event_subscriptions"][message.name]
+    event, session = kind.read(message), _db().session
+    entry = {"event_id": str(event.id), "handler": subscription.key, "received_at": now()}
     if insert_new(_db().metadata.tables[TABLE], **entry):
-        handler(event)
+        subscription.handle(event)
     session.commit()
 
 
-def receive_in(app: Flask, event: Event) -> None:
+def receive_in(app: Flask, message: Message) -> None:
     """For who has no request: each event has a session of its own."""
     with app.app_context():
-        receive(event)
+        receive(message)
 
 
 def _db() -> SQLAlchemy:

@@ -1,9 +1,8 @@
-"""The outbox: events as rows, written with the fact they tell, and the relay that sends them on."""
+"""The outbox: events as rows, written with the fact that they tell, and the relay that sends them on."""
 
 import logging
 import random
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -15,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from shopkit import retention
 from shopkit.database import UtcDateTime, now
 from shopkit.errors import ShopError, UpstreamRefused
-from shopkit.events.catalogue import ROUTES, Event, complaint
+from shopkit.events.types import Event, Message
 from shopkit.failpoints import reach
 
 TABLE = "outbox"
@@ -24,7 +23,7 @@ LEASE = timedelta(seconds=10)  # who is slower is overtaken, which the inbox mak
 MOST_ATTEMPTS = 10
 LONGEST_DELAY_SECONDS = 60 * 60
 
-Send = Callable[[str, Event], None]
+Send = Callable[[str, Message], None]
 """Bring an event to a service. UpstreamRefused: it will never take it; any other ShopError: try again later."""
 
 Transport = Callable[[], AbstractContextManager[Send]]
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def keep_outbox(db: SQLAlchemy) -> None:
-    """Give a service that publishes its table: a row for each event and each service that is to hear it."""
+    """Give a service that publishes its table: a row for each event and each of its subscribers."""
     table = sa.Table(
         TABLE,
         db.metadata,
@@ -54,21 +53,22 @@ def keep_outbox(db: SQLAlchemy) -> None:
     sa.Index("ix_outbox_waiting", table.c.next_attempt_at, sqlite_where=waiting, postgresql_where=waiting)
 
 
-def publish(name: str, payload: Mapping[str, Any]) -> str:
-    """Write an event down for everyone who hears it, in the transaction that is open.
+def publish(event: Event) -> None:
+    """Write an event down for every subscriber, in the transaction that is open.
 
-    :raise ValueError: the event is not ours to tell, or the payload does not fit its schema.
+    :raise ValueError: the event is another service's to publish.
     """
-    if problem := complaint(name, payload):
-        raise ValueError(problem)
-    route = ROUTES[name]
-    if route.said_by != current_app.config["SERVICE_NAME"]:
-        raise ValueError(f"It is for the {route.said_by} to say {name}.")
-    event_id, moment = str(uuid.uuid4()), now()
-    row = {"id": event_id, "name": name, "payload": dict(payload), "occurred_at": moment, "next_attempt_at": moment}
-    rows = [{**row, "target": target, "attempts": 0} for target in sorted(route.heard_by)]
+    if event.publisher != current_app.config["SERVICE_NAME"]:
+        raise ValueError(f"It is for the {event.publisher} to publish {event.name}.")
+    row = {
+        "id": str(event.id),
+        "name": event.name,
+        "payload": event.payload(),
+        "occurred_at": event.occurred_at,
+        "next_attempt_at": event.occurred_at,
+    }
+    rows = [{**row, "target": target, "attempts": 0} for target in sorted(event.subscribers)]
     _db().session.execute(sa.insert(_table()), rows)
-    return event_id
 
 
 def relay(
@@ -116,7 +116,7 @@ def _send_some(transport: Transport, clock: Callable[[], datetime], spread: Call
                 continue
             reach("relay.before_send")
             try:
-                send(row.target, Event(id=row.id, name=row.name, occurred_at=row.occurred_at, payload=row.payload))
+                send(row.target, Message(id=row.id, name=row.name, occurred_at=row.occurred_at, payload=row.payload))
             except UpstreamRefused as error:
                 _park(row, clock(), error)
             except ShopError as error:

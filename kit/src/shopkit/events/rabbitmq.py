@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from shopkit import logs
 from shopkit.errors import Invalid, UpstreamFailed, invalid_fields
-from shopkit.events.catalogue import Event
 from shopkit.events.outbox import Send
+from shopkit.events.types import Message
 
 MOST_REDELIVERIES = 5
 PATIENCE_SECONDS = 2.0
@@ -36,9 +36,9 @@ def sending(url: str) -> Iterator[Send]:
     """One connection for what is sent at once, opened when the first event is."""
     with _connection(url) as connection:
 
-        def send(target: str, event: Event) -> None:
+        def send(target: str, message: Message) -> None:
             try:
-                _put(connection, target, event.model_dump_json())
+                _put(connection, target, message.model_dump_json())
             except _ERRORS as error:
                 raise UpstreamFailed(f"RabbitMQ did not take the event ({type(error).__name__}).") from error
 
@@ -48,7 +48,7 @@ def sending(url: str) -> Iterator[Send]:
 def listen(
     url: str,
     service: str,
-    receive: Callable[[Event], None],
+    receive: Callable[[Message], None],
     stopping: Flag,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
@@ -108,7 +108,7 @@ def _put(connection: Any, service: str, body: str | bytes) -> None:
         )
 
 
-def _handle(message: Any, receive: Callable[[Event], None], wait: Callable[[float], object]) -> None:
+def _handle(message: Any, receive: Callable[[Message], None], wait: Callable[[float], object]) -> None:
     logs.new_request_id()
     try:
         receive(_read(message.body))
@@ -124,9 +124,9 @@ def _handle(message: Any, receive: Callable[[Event], None], wait: Callable[[floa
         message.ack()
 
 
-def _read(body: str | bytes) -> Event:
+def _read(body: str | bytes) -> Message:
     try:
-        return Event.model_validate_json(body)
+        return Message.model_validate_json(body)
     except ValidationError as error:
         invalid_fields(error)
 

@@ -1,0 +1,26 @@
+"""What the writers of tickets have ordered, learned from the events about orders."""
+
+import sqlalchemy as sa
+
+from models import RecentOrder, db
+from shop_events import OrderCancelled, OrderConfirmed, OrderDelivered, OrderEvent
+from shopkit.database import insert_new
+from shopkit.events import Subscription
+
+
+def keep_order(order: OrderEvent) -> None:
+    """Events may overtake each other: that an order was confirmed says nothing new about one that we know."""
+    is_new = insert_new(
+        RecentOrder,
+        order_id=order.order_id,
+        user_id=order.user_id,
+        status=order.status,
+        total_amount=order.total_amount,
+        currency=order.currency,
+    )
+    if not is_new and order.status != "confirmed":
+        known = sa.update(RecentOrder).filter_by(order_id=order.order_id)
+        db.session.execute(known.values(status=order.status))
+
+
+SUBSCRIPTIONS = [Subscription("keep_order", keep_order, [OrderConfirmed, OrderCancelled, OrderDelivered])]

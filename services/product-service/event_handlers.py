@@ -1,0 +1,20 @@
+"""Who bought what, learned from the events about orders."""
+
+import sqlalchemy as sa
+
+from models import Purchase, db
+from shop_events import OrderCancelled, OrderConfirmed, OrderDelivered, OrderEvent
+from shopkit.database import insert_new
+from shopkit.events import Subscription
+
+
+def keep_purchase(order: OrderEvent) -> None:
+    """Events may overtake each other: that an order was confirmed says nothing new about one that we know."""
+    for product_id in sorted({item.product_id for item in order.items}):
+        key = {"order_id": order.order_id, "product_id": product_id}
+        is_new = insert_new(Purchase, **key, user_id=order.user_id, status=order.status)
+        if not is_new and order.status != "confirmed":
+            db.session.execute(sa.update(Purchase).filter_by(**key).values(status=order.status))
+
+
+SUBSCRIPTIONS = [Subscription("keep_purchase", keep_purchase, [OrderConfirmed, OrderCancelled, OrderDelivered])]
