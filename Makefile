@@ -4,7 +4,7 @@ FOLDERS = api-gateway $(wildcard services/*-service)
 .PHONY: help check format schemas test
 
 help:  ## list what can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 check:  ## lint, type-check and shellcheck
 	$(PYTHON) -m ruff check .
@@ -23,3 +23,23 @@ schemas:  ## write the JSON Schemas of the events
 
 test:  ## run the whole test suite
 	./run_tests.sh
+
+coverage:  ## run the tests on SQLite, and write what they do not reach to htmlcov/
+	$(PYTHON) -m pytest -q -n 2 --dist loadgroup --cov --cov-report=html --cov-report=term:skip-covered
+
+.PHONY: run shell migrate logs coverage release
+
+run:  ## one service in the foreground, begun anew when its code changes: make run SERVICE=cart-service
+	./run_services.sh run $(SERVICE)
+
+shell:  ## a Python prompt with a service's app: make shell SERVICE=cart-service
+	./run_services.sh shell $(SERVICE)
+
+migrate:  ## bring the databases, or that of one SERVICE, to the newest schema
+	./run_services.sh migrate $(SERVICE)
+
+logs:  ## follow the logs, or that of one SERVICE, in words
+	./run_services.sh logs -f $(SERVICE)
+
+release:  ## write the version, date the changelog, commit and tag: make release VERSION=1.2.0
+	./release.sh $(VERSION)

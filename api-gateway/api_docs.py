@@ -17,6 +17,7 @@ import orjson
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from routing import find
+from shopkit import __version__
 from shopkit.errors import PROBLEM_JSON, NotFound, Problem, ShopError, UpstreamFailed
 from shopkit.http_client import ServiceClient
 
@@ -228,7 +229,7 @@ def merge(parts: Mapping[str, Part | None]) -> bytes:
     return orjson.dumps(
         {
             "openapi": "3.1.0",
-            "info": {"title": "Shop-meetingAPI", "version": "1.0.0", "description": _overview(parts)},
+            "info": {"title": "Shop-meetingAPI", "version": __version__, "description": _overview(parts)},
             "servers": [{"url": "/"}],
             "tags": [{"name": TITLES[name], "description": _ABOUT[name]} for name in present],
             "paths": paths,

@@ -342,6 +342,11 @@ def wait_until(condition):
         time.sleep(0.1)
 
 
+@pytest.fixture(scope="session", name="wait_until")
+def _wait_until():
+    return wait_until
+
+
 def _contradictions(rows, carts=()):
     about_rows = (_about_money, _about_stock, _about_events, _about_claims)
     return [*(each for about in about_rows for each in about(rows)), *_about_carts(carts)]

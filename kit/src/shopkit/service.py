@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestURITooLarge, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
-from shopkit import auth, background, database, errors, health, idempotency, logs, metrics, retention
+from shopkit import __version__, auth, background, database, errors, health, idempotency, logs, metrics, retention
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
@@ -91,7 +91,7 @@ class Service(OpenAPI):
     def __init__(self, import_name: str, name: str) -> None:
         super().__init__(
             import_name,
-            info=Info(title=name, version="1.0.0"),
+            info=Info(title=name, version=__version__),
             security_schemes={"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             validation_error_model=Problem,
             validation_error_callback=errors.invalid_fields,
