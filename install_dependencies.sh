@@ -12,17 +12,14 @@ if ! .venv/bin/python -c '' 2>/dev/null; then
   "$python" -m venv --clear .venv || die "A virtual environment could not be made; on Debian and Ubuntu: apt install python3-venv"
 fi
 
-install() { "$ROOT/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$ROOT/constraints.txt" "$@"; }
+install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
 
 say "Installing into .venv …"
-requirements=()
-for name in "${SERVICES[@]}"; do requirements+=(-r "../$name/requirements.txt"); done
-# Paths in a requirements file are relative to the folder where pip runs.
-(cd services/auth-service && install "${requirements[@]}")
-(cd "$GATEWAY" && install -r requirements.txt)
-if [[ ${1:-} == --dev ]]; then
-  install -r requirements-dev.txt
-  touch .venv/installed-dev
-fi
+locked=(-r requirements.txt)
+[[ ${1:-} != --dev ]] || locked+=(-r requirements-dev.txt)
+install --require-hashes "${locked[@]}"
+# By itself: pip takes no hash of a folder. What it needs to run, and what builds it, is there by now.
+install --no-deps --no-build-isolation -e kit
+[[ ${1:-} != --dev ]] || touch .venv/installed-dev
 touch .venv/installed
 ./make_env.sh

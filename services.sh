@@ -38,7 +38,7 @@ take_lock() {
 
 # Whether .venv has what the services need now.
 is_installed() {
-  [[ -e .venv/installed && -z $(find constraints.txt api-gateway/requirements.txt services/*/requirements.txt kit/pyproject.toml -newer .venv/installed) ]]
+  [[ -e .venv/installed && -z $(find requirements.txt kit/pyproject.toml -newer .venv/installed) ]]
 }
 
 make_ready() {
