@@ -8,7 +8,7 @@ command -v .venv/bin/uv >/dev/null || ./install_dependencies.sh --dev
 
 lock() {
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --annotation-style line --custom-compile-command ./lock_dependencies.sh "$@" >/dev/null
+    --no-strip-extras --annotation-style line --custom-compile-command ./lock_dependencies.sh "$@" >/dev/null
 }
 
 say "Locking …"

@@ -21,7 +21,7 @@ def _locked(file):
     entries = re.split(r"\n(?=[a-z0-9])", file.read_text())
     found = {}
     for entry in entries:
-        if pinned := re.match(r"([\w.-]+)==([\w.]+)", entry):
+        if pinned := re.match(r"([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", entry):
             found[_canonical(pinned[1])] = pinned[2], entry.count("--hash=sha256:")
     return found
 
