@@ -9,8 +9,9 @@ import api_docs
 import health
 import security
 from buckets import LocalBuckets, RedisBuckets
+from callers import ask_auth
 from door import Door
-from limits import Limits, ask_auth
+from limits import Limits
 from measures import Gauges, Measures
 from origins import Origins
 from proxy import Proxy
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     counts.registry.register(Gauges(proxy.services.values(), tunnels))
     buckets = RedisBuckets(settings.redis_url) if settings.redis_url else LocalBuckets()
     who_is = ask_auth(proxy.services["auth-service"], adapter)
-    limits = Limits(settings.rates, buckets, who_is, measures.limit_decisions)
+    limits = Limits(settings.rates, buckets, who_is, measures.limit_decisions, trusted_proxies=settings.trusted_proxies)
     door = Door(app.wsgi_app, proxy, tunnels, limits, origins, counts, settings.max_body_bytes)
     app.wsgi_app = security.believing(settings.trusted_proxies, door)  # type: ignore[assignment, method-assign]
     return app

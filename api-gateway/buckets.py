@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -13,15 +13,15 @@ from typing import NamedTuple, Self, TypeVar
 
 logger = logging.getLogger(__name__)
 
-MAX_BUCKETS = 100_000
+MAX_BUCKETS = 100_000  # of a policy
 ROUNDING = 0.001  # of a token: added, so that rounding never costs a whole one
 REDIS_SECONDS = 0.25
 REDIS_CONNECTIONS = 16
 BUSY_SECONDS = 0.5
 PAUSE_SECONDS = 5.0
 
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
-_RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour) burst ([1-9][0-9]{0,8})")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day) burst ([1-9][0-9]{0,8})")
 
 Answer = TypeVar("Answer")
 Clock = Callable[[], float]
@@ -36,7 +36,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `20/second burst 100`; it may be a minute or an hour too, or `off` for none at all.
+        """Read `20/second burst 100`; it may be a minute, an hour or a day too, or `off` for none at all.
 
         :raise ValueError: anything else.
         """
@@ -69,38 +69,44 @@ class Taken(NamedTuple):
 
 
 class LocalBuckets:
-    """The buckets of this process. Full ones are forgotten, and at the bound those that were used longest ago."""
+    """The buckets of this process. Full ones are forgotten, and at the bound those that were used longest ago.
+
+    Each policy has its own: the buckets of a slow one would keep those of a fast one that stand behind them.
+    """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
         # One number is a whole bucket: the time at which it will be full again.
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._full_at: defaultdict[str, OrderedDict[str, float]] = defaultdict(OrderedDict)
 
     def __len__(self) -> int:
-        return len(self._full_at)
+        return sum(map(len, self._full_at.values()))
 
     def take(self, buckets: Sequence[Bucket]) -> Taken:
         """Take one token out of each of these buckets, or none out of any."""
         now = self._clock()
-        keys = [each.key for each in buckets]
         with self._lock:
-            waits = [max(self._full_at.get(key, now) - now, 0.0) for key in keys]  # until they are full
+            groups = [self._full_at[policy] for policy, _, _ in buckets]
+            waits = [  # until they are full
+                max(group.get(who, now) - now, 0.0) for group, (_, who, _) in zip(groups, buckets, strict=True)
+            ]
             left = [
                 rate.burst - wait * rate.per_second + ROUNDING
                 for (_, _, rate), wait in zip(buckets, waits, strict=True)
             ]
             if min(left) < 1:
                 return Taken(False, left)
-            for key, wait, (_, _, rate) in zip(keys, waits, buckets, strict=True):
-                self._full_at[key] = now + wait + 1 / rate.per_second
-                self._full_at.move_to_end(key)
-            self._forget(now)
+            for group, wait, (_, who, rate) in zip(groups, waits, buckets, strict=True):
+                group[who] = now + wait + 1 / rate.per_second
+                group.move_to_end(who)
+                _forget(group, now)
         return Taken(True, [each - 1 for each in left])
 
-    def _forget(self, now: float) -> None:
-        while len(self._full_at) > MAX_BUCKETS or next(iter(self._full_at.values()), inf) <= now:
-            self._full_at.popitem(last=False)
+
+def _forget(group: OrderedDict[str, float], now: float) -> None:
+    while len(group) > MAX_BUCKETS or next(iter(group.values()), inf) <= now:
+        group.popitem(last=False)
 
 
 class RedisBuckets:

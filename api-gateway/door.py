@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request
 from werkzeug.exceptions import MethodNotAllowed
@@ -13,11 +13,12 @@ from proxy import Headers, Proxy, Reply
 from routing import Route, find
 from security import hardening
 from shopkit import errors, logs
+from shopkit.errors import ShopError
 from shopkit.metrics import Metrics
 from tunnel import Tunnels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -44,16 +45,31 @@ class Door:
         # The target as it was sent: WSGI's own path is decoded, and could not be passed on unchanged.
         route = find(environ["RAW_URI"])
         if route is None or is_preflight(environ):
-            return self.pages(environ, start_response)
+            return self._show_page(environ, start_response)
         began = time.perf_counter()
         logs.begin_request(environ.get("HTTP_X_REQUEST_ID", ""))
         request = Request(environ)
         request.max_content_length = self.max_body_bytes
         reply = self._answer(request, route)
-        seconds = time.perf_counter() - began
-        logs.finish_request(request.method, request.path, reply.status, seconds)
-        self.metrics.finish_request(request.method, f"/{route.entry}", reply.status, seconds)
+        self._finish(request, f"/{route.entry}", reply, began)
         return reply.start(environ, start_response)
+
+    def _show_page(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        began = time.perf_counter()
+        request = Request(environ)
+        try:
+            limits = self.limits.admit_page(request, is_preflight=is_preflight(environ)).items()
+        except ShopError as error:
+            logs.begin_request(environ.get("HTTP_X_REQUEST_ID", ""))
+            reply = _problem(error)
+            self._add_ours(request, reply.headers)
+            self._finish(request, "refused", reply, began)
+            return reply.start(environ, start_response)
+
+        def start(status: str, headers: Headers, *exc_info: Any) -> "Callable[[bytes], object]":
+            return start_response(status, [*headers, *limits], *exc_info)
+
+        return self.pages(environ, start)
 
     def _answer(self, request: Request, route: Route) -> Reply:
         limits: dict[str, str] = {}
@@ -63,11 +79,15 @@ class Door:
             limits = self.limits.admit(request, route)
             reply = self._pass_on(request, route)
         except Exception as error:  # the one place that turns errors into answers, here as in Flask
-            problem = errors.answer(error)
-            reply = Reply(problem.status_code, list(problem.headers.items()), [problem.get_data()])
+            reply = _problem(error)
         reply.headers += limits.items()
         self._add_ours(request, reply.headers)
         return reply
+
+    def _finish(self, request: Request, rule: str, reply: Reply, began: float) -> None:
+        seconds = time.perf_counter() - began
+        logs.finish_request(request.method, request.path, reply.status, seconds)
+        self.metrics.finish_request(request.method, rule, reply.status, seconds)
 
     def _pass_on(self, request: Request, route: Route) -> Reply:
         if route.is_session and request.environ.get("HTTP_UPGRADE", "").lower() == "websocket":
@@ -79,3 +99,8 @@ class Door:
         headers.append(("X-Request-ID", logs.request_id()))
         headers += [VARY, *self.origins.permissions(request)]
         headers += hardening(request.scheme, headers)
+
+
+def _problem(error: Exception) -> Reply:
+    problem = errors.answer(error)
+    return Reply(problem.status_code, list(problem.headers.items()), [problem.get_data()])

@@ -46,6 +46,7 @@ HOP_BY_HOP = frozenset(
 OURS_TO_SAY = (
     HOP_BY_HOP
     | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
+    | {"x-service-authorization"}
     | {PUBLIC_URL.lower()}
 )
 # Not taken over from a service's answer.

@@ -119,6 +119,8 @@ class Settings(shopkit.settings.Settings):
     rate_limit: Rate | None = Rate(50.0, 300)
     sign_in_rate_limit: Rate | None = Rate(2 / 60, 10)
     sign_in_address_rate_limit: Rate | None = Rate(30 / 60, 100)
+    address_rate_limit: Rate | None = Rate(500.0, 3000)
+    registration_rate_limit: Rate | None = Rate(100 / 86_400, 100)
     redis_url: RedisUrl = field(default=RedisUrl(), repr=False)
     max_body_bytes: Count = Count(10 * 1024 * 1024)
     max_sockets: Count = Count(3000)
@@ -137,7 +139,13 @@ class Settings(shopkit.settings.Settings):
 
     @property
     def rates(self) -> Rates:
-        return Rates(self.rate_limit, self.sign_in_rate_limit, self.sign_in_address_rate_limit)
+        return Rates(
+            self.rate_limit,
+            self.sign_in_rate_limit,
+            self.sign_in_address_rate_limit,
+            self.address_rate_limit,
+            self.registration_rate_limit,
+        )
 
     @property
     def origins(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many complete checkouts a second the running shop does, how long they take, and whose processor they cost.
 
-    RATE_LIMIT=off SIGN_IN_ADDRESS_RATE_LIMIT=off ./start_all.sh
+    RATE_LIMIT=off ADDRESS_RATE_LIMIT=off REGISTRATION_RATE_LIMIT=off SIGN_IN_ADDRESS_RATE_LIMIT=off ./start_all.sh
     benchmarks/checkout.py [--seconds 20] [--concurrency 16]
 
 A checkout is `POST /cart/items` and `POST /orders`, through the gateway, each customer with a connection of their own.

@@ -47,6 +47,7 @@ GATEWAY_ENVIRONMENT = {
     "SECRET_KEY": "only for this benchmark",
     "FRONTEND_URL": "https://shop.example.com",
     "RATE_LIMIT": "1000000/second burst 1000000",  # counted, but never too many
+    "ADDRESS_RATE_LIMIT": "1000000/second burst 1000000",
 }
 SERVICES = ("AUTH", "PROFILE", "PRODUCT", "CART", "ORDER", "SUPPORT")
 

@@ -324,7 +324,7 @@ def start(one_upstream, run):
 
     def start(server: str = "gevent", **settings: object):
         urls = {f"{name}_SERVICE_URL": one_upstream.url for name in SERVICES}
-        fixed = {"SECRET_KEY": "x", "RATE_LIMIT": "off"}
+        fixed = {"SECRET_KEY": "x", "RATE_LIMIT": "off", "ADDRESS_RATE_LIMIT": "off"}
         environ = {**fixed, **urls, **{name: str(value) for name, value in settings.items()}}
         return _in_this_process(environ) if server == "development" else run(GATEWAY, environ, server)
 

@@ -70,7 +70,7 @@ def test_off_is_no_rate():
     [
         *("", "20", "20/second", "0/second burst 5", "5/second burst 0", "-1/second burst 5", "1.5/second burst 5"),
         *(
-            "5/day burst 5",
+            "5/week burst 5",
             "5/second burst",
             "5/second burst 5\n",
             "\u0665/second burst 5",

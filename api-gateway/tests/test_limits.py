@@ -6,9 +6,11 @@ import pytest
 from flask import Flask, request
 from prometheus_client import Counter
 
+import callers
 import limits
 from buckets import PAUSE_SECONDS, LocalBuckets, Rate
-from limits import Limits, Rates, ask_auth
+from callers import Caller, ask_auth
+from limits import Limits, Rates
 from routing import find
 from shopkit import errors
 from shopkit.errors import UpstreamTimeout
@@ -26,12 +28,17 @@ class Auth:
         self.goes_on.set()
         self.is_slow = False
 
-    def __call__(self, token: str) -> str | None:
+    def __call__(self, token: str) -> Caller | None:
         self.asked.append(token)
         self.goes_on.wait(5)
         if self.is_slow:
             raise UpstreamTimeout("The auth service did not answer in time.")
-        return {"alice": "1", "alice-again": "1", "bob": "2"}.get(token)
+        return {
+            "alice": Caller("1", "customer"),
+            "alice-again": Caller("1", "customer"),
+            "bob": Caller("2", "customer"),
+            "frontend": Caller("0", "service"),
+        }.get(token)
 
 
 class Gateway:
@@ -181,7 +188,7 @@ def test_made_up_tokens_give_nobody_a_fresh_bucket_nor_the_auth_service_work(gat
 
 
 def test_no_more_tokens_are_remembered_than_the_bound(gateway, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_TOKENS", 2)
+    monkeypatch.setattr(callers, "MAX_TOKENS", 2)
     for token in ("alice", "bob", "made-up"):
         gateway.get(1, token)
     gateway.clock.now += 10
@@ -369,7 +376,7 @@ def test_decisions_are_counted(gateway):
 def test_the_auth_service_says_whose_a_token_is(network):
     who_is = ask_auth(Service("auth-service", [Upstream("http://auth", 10)]), network)
 
-    assert who_is("alice") == "1"
+    assert who_is("alice") == Caller("1", "customer")
     assert who_is("made-up") is None
 
 

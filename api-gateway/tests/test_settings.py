@@ -46,6 +46,7 @@ def test_a_number_may_be_another_for_some_services():
         ("MAX_SOCKETS", "-1", "a whole number from zero"),
         ("TRUSTED_PROXIES", "one", "a whole number from zero"),
         ("RATE_LIMIT", "often", "20/second burst 100"),
+        ("ADDRESS_RATE_LIMIT", "1/week burst 1", "20/second burst 100"),
         ("REDIS_URL", "http://127.0.0.1", "redis://"),
     ],
 )
