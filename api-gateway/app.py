@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     measures = Measures(counts.registry)
     proxy = Proxy(settings, measures, adapter)
     tunnels = Tunnels(proxy, settings.max_sockets)
-    counts.registry.register(Gauges(proxy.services.values(), tunnels))
+    counts.registry.register(Gauges(proxy.services.values(), tunnels, proxy.disk_space))
     buckets = RedisBuckets(settings.redis_url) if settings.redis_url else LocalBuckets()
     who_is = ask_auth(proxy.services["auth-service"], adapter)
     limits = Limits(settings.rates, buckets, who_is, measures.limit_decisions, trusted_proxies=settings.trusted_proxies)

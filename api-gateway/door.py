@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from werkzeug import Request
 from werkzeug.exceptions import MethodNotAllowed
 
+from forwarded_headers import Headers
 from limits import Limits
 from origins import METHODS, VARY, Origins, is_preflight
-from proxy import Headers, Proxy, Reply
+from proxy import Proxy, Reply
 from routing import Route, find
 from security import hardening
 from shopkit import errors, logs

@@ -7,6 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from routing import SERVICES
+from spool import DiskSpace
 from upstreams import Service
 
 
@@ -31,9 +32,10 @@ class Measures:
 class Gauges(Collector):
     """What is the case at the moment, looked up when Prometheus asks."""
 
-    def __init__(self, services: Iterable[Service], open_sockets: Sized) -> None:
+    def __init__(self, services: Iterable[Service], open_sockets: Sized, disk: DiskSpace) -> None:
         self._upstreams = [(service.name, each) for service in services for each in service.upstreams]
         self._open_sockets = open_sockets
+        self._disk = disk
 
     def collect(self) -> Iterator[Metric]:
         in_flight = GaugeMetricFamily(
@@ -47,3 +49,4 @@ class Gauges(Collector):
             breaker.add_metric((service, upstream.url), upstream.state)
         yield from (in_flight, breaker)
         yield GaugeMetricFamily("gateway_open_sockets", "WebSockets.", len(self._open_sockets))
+        yield GaugeMetricFamily("gateway_spooled_bytes", "Answers on disk, until clients take them.", self._disk.used)

@@ -1,11 +1,10 @@
-"""Passing a request on to a service and its answer back, both as they are and neither ever whole in memory."""
+"""Passing a request on to a service and its answer back, both as they are and neither whole in memory if it is long."""
 
 import errno
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from math import ceil
 from tempfile import SpooledTemporaryFile
@@ -19,14 +18,17 @@ from werkzeug import Request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import LimitedStream
 
+from addresses import network
+from concurrency import ConcurrencyLimit, Permit
+from forwarded_headers import Headers, for_client, for_service
 from measures import Measures
 from routing import Route
 from settings import Settings
 from shopkit.errors import BadRequest, ShopError, UpstreamFailed, UpstreamTimeout
-from shopkit.logs import request_id
 from shopkit.public_url import HEADER as PUBLIC_URL
 from shopkit.public_url import is_loopback
-from shopkit.server.transport import SlimAdapter
+from shopkit.server.transport import SlimAdapter, break_off
+from spool import DiskSpace, Spool
 from upstreams import Place, Service, Upstream, in_words
 
 if TYPE_CHECKING:
@@ -37,20 +39,6 @@ logger = logging.getLogger(__name__)
 CHUNK = 64 * 1024
 HELD_BACK = 1024 * 1024  # as much as services take of JSON
 
-# RFC 9110, section 7.6.1: these belong to one connection and are not passed on.
-HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"}
-    | {"trailer", "transfer-encoding", "upgrade"}
-)
-# Not taken over from a client's request: we say these ourselves, or our server has dealt with them (`Expect`).
-OURS_TO_SAY = (
-    HOP_BY_HOP
-    | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
-    | {"x-service-authorization"}
-    | {PUBLIC_URL.lower()}
-)
-# Not taken over from a service's answer.
-OURS_TO_ANSWER = HOP_BY_HOP | {"date", "server", "x-request-id"}
 # Sent twice, these do no more than sent once (RFC 9110, section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
@@ -58,8 +46,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 TRANSPORT_ERRORS = (requests.RequestException, HTTPError)
 NOTHING_WAS_SENT = (NewConnectionError, ConnectTimeoutError, requests.ConnectTimeout)
 TOO_SLOW = (ConnectTimeoutError, ReadTimeoutError, requests.Timeout)
-
-Headers = list[tuple[str, str]]
 
 
 class HangUp(ConnectionResetError):
@@ -76,10 +62,30 @@ class Answer:
     service: str
     raw: HTTPResponse
     place: Place
+    permit: Permit | None
+    is_broken_off: bool = False
+
+    def read(self) -> bytes:
+        """Some more of the body, as soon as it is there; nothing at its end.
+
+        :raise HTTPError: it breaks off.
+        """
+        try:
+            return self.raw.read1(CHUNK)
+        except HTTPError:
+            if not self.is_broken_off:
+                self.place.failed()
+            raise
+
+    def break_off(self) -> None:
+        self.is_broken_off = True
+        break_off(self.raw)
 
     def close(self) -> None:
         self.raw.close()  # which breaks off what is not read to its end
         self.place.leave()
+        if self.permit:
+            self.permit.release()
 
 
 @dataclass(slots=True)
@@ -113,6 +119,8 @@ class Proxy:
         }
         self._public_url = partial(_public_url, settings)
         self._measures = measures
+        self._concurrency = ConcurrencyLimit(settings.max_in_flight_per_address)
+        self.disk_space = DiskSpace(settings.max_spool_bytes)
         self._session = requests.Session()
         self._session.mount("http://", adapter or SlimAdapter())
 
@@ -122,32 +130,43 @@ class Proxy:
     def send(self, request: Request, route: Route, extra_headers: Mapping[str, str] | None = None) -> Answer:
         """Send a request on.
 
+        :raise TooManyRequests: as many of its address as may be are in progress, and for longer than one can wait.
         :raise Unavailable: the service is left alone for a while, or as many as may be are waiting for it.
         :raise UpstreamTimeout: it is too slow.
         :raise UpstreamFailed: it is away.
         """
         sending = requests.PreparedRequest()
         sending.method = request.method
-        sending.headers = _headers(request.environ, route)  # type: ignore[assignment]
+        sending.headers = for_service(request.environ, route)  # type: ignore[assignment]
         if public := self._public_url(request.environ):
             sending.headers[PUBLIC_URL] = public
         sending.headers.update(extra_headers or {})
         sending.body = _body(request)
+        if route.is_session:  # long polls and sockets are in progress for as long as somebody listens
+            return self._send(request, route, sending, None)
+        permit = self._concurrency.acquire(route.service, network(request.remote_addr or ""))
+        try:
+            return self._send(request, route, sending, permit)
+        except BaseException:
+            permit.release()
+            raise
+
+    def _send(self, request: Request, route: Route, sending: requests.PreparedRequest, permit: Permit | None) -> Answer:
         service = self.services[route.service]
         place = service.take(_instance(request, route))
         try:
-            return self._ask(place, route, sending)
+            return Answer(route.service, self._ask(place, route, sending), place, permit)
         except TRANSPORT_ERRORS as error:
             if not _may_be_sent_again(sending, error):
-                raise self._problem(route.service, error) from error
+                raise self.problem(route.service, error) from error
             self._measures.retries.labels(route.service).inc()
         place = service.take(but=place)
         try:
-            return self._ask(place, route, sending)
+            return Answer(route.service, self._ask(place, route, sending), place, permit)
         except TRANSPORT_ERRORS as error:
-            raise self._problem(route.service, error) from error
+            raise self.problem(route.service, error) from error
 
-    def _ask(self, place: Place, route: Route, sending: requests.PreparedRequest) -> Answer:
+    def _ask(self, place: Place, route: Route, sending: requests.PreparedRequest) -> HTTPResponse:
         sending.url = place.url + route.target
         if route.is_session:
             sending.headers["X-Upstream"] = place.name
@@ -162,38 +181,27 @@ class Proxy:
             place.leave()
             raise
         place.succeeded()
-        return Answer(route.service, raw, place)
+        return raw
 
     def relay(self, answer: Answer) -> Reply:
-        """Give the answer of a service to the client: a short one whole, a long one as it arrives."""
+        """Give the answer of a service to the client: a short one whole, a long one as the client takes it."""
         raw = answer.raw
         length = raw.length_remaining
         is_short = length is not None and length <= CHUNK
-        body = [self._whole(answer)] if is_short else _Arriving(self, answer)
-        headers = _passed_on(raw.headers.items(), OURS_TO_ANSWER, "access-control-")
+        body = [self._whole(answer)] if is_short else _Arriving(self, answer.service, Spool(answer, self.disk_space))
+        headers = for_client(raw.headers.items())
         return Reply(raw.status, headers, body, raw.reason or "")
 
     def _whole(self, answer: Answer) -> bytes:
         try:
             return answer.raw.read()
         except HTTPError as error:
-            raise self._broke_off(answer, error) from error
+            answer.place.failed()
+            raise self.problem(answer.service, error) from error
         finally:
             answer.close()
 
-    def next_chunk(self, answer: Answer) -> bytes:
-        try:
-            return answer.raw.read1(CHUNK)
-        except HTTPError as error:
-            problem = self._broke_off(answer, error)
-            logger.error("%s It had begun to answer.", problem.message, exc_info=error)
-            raise HangUp from None  # the status is out; only so does the client notice that something is missing
-
-    def _broke_off(self, answer: Answer, error: Exception) -> ShopError:
-        answer.place.failed()
-        return self._problem(answer.service, error)
-
-    def _problem(self, service: str, error: Exception) -> ShopError:
+    def problem(self, service: str, error: Exception) -> ShopError:
         """Say what went wrong, but not where the service is."""
         is_slow = isinstance(error, TOO_SLOW) and not isinstance(error, NewConnectionError)
         self._measures.upstream_errors.labels(service, "timeout" if is_slow else "connection").inc()
@@ -205,13 +213,19 @@ class Proxy:
 class _Arriving:
     """The body of an answer, as it arrives. Unlike a generator it is closed, too, if it has never begun."""
 
-    def __init__(self, proxy: Proxy, answer: Answer) -> None:
-        self._chunks = iter(partial(proxy.next_chunk, answer), b"")
-        self.close = answer.close
+    def __init__(self, proxy: Proxy, service: str, spool: Spool) -> None:
+        self._proxy = proxy
+        self._service = service
+        self._spool = spool
+        self.close = spool.close
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._chunks
+            yield from self._spool
+        except (HTTPError, OSError) as error:
+            problem = self._proxy.problem(self._service, error)
+            logger.error("%s It had begun to answer.", problem.message, exc_info=error)
+            raise HangUp from None  # the status is out; only so does the client notice that something is missing
         finally:  # Werkzeug's server forgets to close what a client has left
             self.close()
 
@@ -236,21 +250,6 @@ def _instance(request: Request, route: Route) -> str:
     return request.args.get("sid", "").partition(".")[0] if route.is_session else ""
 
 
-def _headers(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
-    sent = [(_name(key), text) for key, text in environ.items() if key.startswith("HTTP_")]
-    headers = dict(_passed_on(sent, OURS_TO_SAY, "x-forwarded-"))
-    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(key):
-            headers[_name("HTTP_" + key)] = environ[key]
-    if route.prefix:
-        headers["X-Forwarded-Prefix"] = route.prefix
-    headers["X-Forwarded-For"] = environ.get("REMOTE_ADDR", "")
-    headers["X-Forwarded-Proto"] = environ["wsgi.url_scheme"]
-    headers["X-Forwarded-Host"] = environ.get("HTTP_HOST", "")
-    headers["X-Request-ID"] = request_id()
-    return headers
-
-
 def _public_url(settings: Settings, environ: "WSGIEnvironment") -> str:
     """What stands before every path of the shop, or nothing if that is unclear: anybody may send any `Host`.
 
@@ -259,27 +258,6 @@ def _public_url(settings: Settings, environ: "WSGIEnvironment") -> str:
     host = environ.get("HTTP_HOST", "")
     is_known = is_loopback(host) and (not settings.trusted_proxies or "HTTP_X_FORWARDED_HOST" in environ)
     return settings.public_url or (f"{environ['wsgi.url_scheme']}://{host}" if is_known else "")
-
-
-@lru_cache(1000)
-def _name(key: str) -> str:
-    """`HTTP_ACCEPT_LANGUAGE` of WSGI as `Accept-Language`."""
-    return key[5:].replace("_", "-").title()
-
-
-def _passed_on(headers: Iterable[tuple[str, str]], not_these: AbstractSet[str], nor_this_prefix: str) -> Headers:
-    """The headers without those of the connection: the known ones, and those that `Connection` names."""
-    kept, options = [], ""
-    for each in headers:
-        name = each[0].lower()
-        if name == "connection":
-            options += "," + each[1].lower()
-        elif name not in not_these and not name.startswith(nor_this_prefix):
-            kept.append(each)
-    if options in ("", ",keep-alive", ",close"):
-        return kept
-    named = {option.strip() for option in options.split(",")}
-    return [each for each in kept if each[0].lower() not in named]
 
 
 def _body(request: Request) -> Any:

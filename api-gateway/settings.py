@@ -116,6 +116,7 @@ class Settings(shopkit.settings.Settings):
     connect_timeout: PerService = field(default_factory=lambda: PerService.parse("2"))
     read_timeout: PerService = field(default_factory=lambda: PerService.parse("30,order=60"))
     max_in_flight: PerService = field(default_factory=lambda: PerService.parse("200,customer-support=4000"))
+    max_in_flight_per_address: PerService = field(default_factory=lambda: PerService.parse("16"))
     rate_limit: Rate | None = Rate(50.0, 300)
     sign_in_rate_limit: Rate | None = Rate(2 / 60, 10)
     sign_in_address_rate_limit: Rate | None = Rate(30 / 60, 100)
@@ -123,6 +124,7 @@ class Settings(shopkit.settings.Settings):
     registration_rate_limit: Rate | None = Rate(100 / 86_400, 100)
     redis_url: RedisUrl = field(default=RedisUrl(), repr=False)
     max_body_bytes: Count = Count(10 * 1024 * 1024)
+    max_spool_bytes: Count = Count(256 * 1024 * 1024)
     max_sockets: Count = Count(3000)
 
     @property

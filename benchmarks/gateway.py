@@ -48,6 +48,7 @@ GATEWAY_ENVIRONMENT = {
     "FRONTEND_URL": "https://shop.example.com",
     "RATE_LIMIT": "1000000/second burst 1000000",  # counted, but never too many
     "ADDRESS_RATE_LIMIT": "1000000/second burst 1000000",
+    "MAX_IN_FLIGHT_PER_ADDRESS": "200",
 }
 SERVICES = ("AUTH", "PROFILE", "PRODUCT", "CART", "ORDER", "SUPPORT")
 

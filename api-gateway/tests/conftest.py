@@ -157,6 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in range(100):
             self.wfile.write(bytes(1024 * 1024))
 
+    def medium(self) -> None:
+        """More than sockets hold, but not more than a spool does."""
+        self.answer(Content_Length=12 * 1024 * 1024)
+        for number in range(12):
+            self.wfile.write(bytes([number]) * 1024 * 1024)
+
     def endless(self) -> None:
         self.answer(Transfer_Encoding="chunked")
         try:

@@ -10,6 +10,7 @@ import queue
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from http import client
 from typing import Any
 
@@ -68,6 +69,17 @@ class SlimAdapter(HTTPAdapter):
         return response
 
 
+def break_off(response: HTTPResponse) -> None:
+    """Let whoever is reading this answer in another thread stop at once: for them it breaks off.
+
+    Without effect once it has been read to its end, because its connection may have another request by then.
+    """
+    below = response._original_response
+    if isinstance(below, _Response) and response.connection is not None:
+        with suppress(OSError):
+            below.socket.shutdown(socket.SHUT_RDWR)
+
+
 class _Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
@@ -121,7 +133,7 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         self.sock.settimeout(self.timeout)
-        below = _Response(self.sock, method=self._method)
+        below = _Response(self.sock, self._method)
         try:
             below.begin()
             if below.status == client.SWITCHING_PROTOCOLS and not self._may_switch:
@@ -174,6 +186,10 @@ class _Response(client.HTTPResponse):
     """Reads bodies as `http.client` does, but heads in one go, and refuses those that can be read in two ways."""
 
     _method: str | None
+
+    def __init__(self, sock: socket.socket, method: str) -> None:
+        super().__init__(sock, method=method)
+        self.socket = sock
 
     def begin(self) -> None:
         """:raise HTTPException: the head makes no sense, or ends early."""

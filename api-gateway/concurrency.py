@@ -1,0 +1,104 @@
+"""How many requests of one address a service works on at once; more wait for a moment, and are then refused."""
+
+from collections import deque
+from collections.abc import Mapping
+from threading import Event, Lock
+
+from shopkit.errors import TooManyRequests
+
+WAIT_SECONDS = 2.0
+MAX_WAITING = 100  # requests of one address for one service
+
+Key = tuple[str, str]
+"""A service, and an address."""
+
+
+class _Line:
+    """Of one address at one service: how many requests are in progress, and who waits, the first one first."""
+
+    __slots__ = ("in_progress", "waiting")
+
+    def __init__(self) -> None:
+        self.in_progress = 0
+        self.waiting: deque[Event] = deque()
+
+
+class ConcurrencyLimit:
+    """Hands out permits, so that one address cannot have all of a service's slots.
+
+    :param most: how many requests of an address may be in progress, by service.
+    """
+
+    def __init__(self, most: Mapping[str, float], wait_seconds: float = WAIT_SECONDS) -> None:
+        self._most = most
+        self._wait_seconds = wait_seconds
+        self._lock = Lock()
+        self._lines: dict[Key, _Line] = {}
+
+    def acquire(self, service: str, address: str) -> "Permit":
+        """A permit for one request, at once or after a short wait; it has to be released.
+
+        :raise TooManyRequests: none has become free, or as many as may wait do so already.
+        """
+        key = service, address
+        with self._lock:
+            line = self._lines.get(key)
+            if line is None:
+                line = self._lines[key] = _Line()
+            if line.in_progress < self._most[service]:
+                line.in_progress += 1
+                return Permit(self, key)
+            if len(line.waiting) >= MAX_WAITING:
+                raise _too_many()
+            turn = Event()
+            line.waiting.append(turn)
+        return self._wait(key, line, turn)
+
+    def _wait(self, key: Key, line: _Line, turn: Event) -> "Permit":
+        try:
+            turn.wait(self._wait_seconds)
+        except BaseException:  # of this thread; a permit that was handed to it meanwhile must not be lost
+            if not self._leave(line, turn):
+                self.release(key)
+            raise
+        if self._leave(line, turn):
+            raise _too_many()
+        return Permit(self, key)
+
+    def _leave(self, line: _Line, turn: Event) -> bool:
+        """Wait no longer; False if it was one's turn."""
+        with self._lock:
+            if turn.is_set():
+                return False
+            line.waiting.remove(turn)
+            return True
+
+    def release(self, key: Key) -> None:
+        """Give a permit to whoever waits longest, or back."""
+        with self._lock:
+            line = self._lines[key]
+            if line.waiting:
+                line.waiting.popleft().set()
+                return
+            line.in_progress -= 1
+            if not line.in_progress:
+                del self._lines[key]
+
+
+class Permit:
+    """The right to have one request in progress; releasing it again does nothing."""
+
+    __slots__ = ("_key", "_limit")
+
+    def __init__(self, limit: ConcurrencyLimit, key: Key) -> None:
+        self._limit: ConcurrencyLimit | None = limit
+        self._key = key
+
+    def release(self) -> None:
+        limit, self._limit = self._limit, None
+        if limit is not None:
+            limit.release(self._key)
+
+
+def _too_many() -> TooManyRequests:
+    return TooManyRequests("Too many requests at once; try again in a second.", {"Retry-After": "1"})

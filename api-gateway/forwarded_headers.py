@@ -1,0 +1,72 @@
+"""Which headers go on to a service, and which of its answer to the client."""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from routing import Route
+from shopkit.logs import request_id
+from shopkit.public_url import HEADER as PUBLIC_URL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+# RFC 9110, section 7.6.1: these belong to one connection and are not passed on.
+HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"}
+    | {"trailer", "transfer-encoding", "upgrade"}
+)
+# Not taken over from a client's request: we say these ourselves, or our server has dealt with them (`Expect`).
+OURS_TO_SAY = (
+    HOP_BY_HOP
+    | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
+    | {"x-service-authorization"}
+    | {PUBLIC_URL.lower()}
+)
+# Not taken over from a service's answer.
+OURS_TO_ANSWER = HOP_BY_HOP | {"date", "server", "x-request-id"}
+
+
+def for_service(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
+    """What a service is sent of a client's headers, and what we say of the client."""
+    sent = [(_name(key), text) for key, text in environ.items() if key.startswith("HTTP_")]
+    headers = dict(_passed_on(sent, OURS_TO_SAY, "x-forwarded-"))
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            headers[_name("HTTP_" + key)] = environ[key]
+    if route.prefix:
+        headers["X-Forwarded-Prefix"] = route.prefix
+    headers["X-Forwarded-For"] = environ.get("REMOTE_ADDR", "")
+    headers["X-Forwarded-Proto"] = environ["wsgi.url_scheme"]
+    headers["X-Forwarded-Host"] = environ.get("HTTP_HOST", "")
+    headers["X-Request-ID"] = request_id()
+    return headers
+
+
+def for_client(headers: Iterable[tuple[str, str]]) -> Headers:
+    """What a client is told of the headers of a service's answer."""
+    return _passed_on(headers, OURS_TO_ANSWER, "access-control-")
+
+
+@lru_cache(1000)
+def _name(key: str) -> str:
+    """`HTTP_ACCEPT_LANGUAGE` of WSGI as `Accept-Language`."""
+    return key[5:].replace("_", "-").title()
+
+
+def _passed_on(headers: Iterable[tuple[str, str]], not_these: AbstractSet[str], nor_this_prefix: str) -> Headers:
+    """The headers without those of the connection: the known ones, and those that `Connection` names."""
+    kept, options = [], ""
+    for each in headers:
+        name = each[0].lower()
+        if name == "connection":
+            options += "," + each[1].lower()
+        elif name not in not_these and not name.startswith(nor_this_prefix):
+            kept.append(each)
+    if options in ("", ",keep-alive", ",close"):
+        return kept
+    named = {option.strip() for option in options.split(",")}
+    return [each for each in kept if each[0].lower() not in named]
