@@ -78,8 +78,10 @@ def apps_on(running_from, environment):
                 app = import_module("app").create_app(settings, adapter)
                 if folder.startswith("services/"):
                     models = import_module("models")
-                    patch.setattr(models, "hasher", QUICK_HASHER, raising=False)
-                    patch.setattr(models, "_NOBODYS_HASH", QUICK_HASHER.hash("nobody's"), raising=False)
+                    if name == "auth-service":
+                        hashing = import_module("hashing")
+                        patch.setattr(hashing, "hasher", QUICK_HASHER)
+                        patch.setattr(hashing, "NOBODYS", QUICK_HASHER.hash("nobody's"))
                     with app.app_context():
                         models.db.create_all()
                         import_module("seed").seed()

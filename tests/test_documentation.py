@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ["api-gateway", *(f"services/{path.name}" for path in (ROOT / "services").glob("*-service"))]
 # Read by gunicorn and at preparation, not by the app.
-AROUND_THE_APP = {"SEED_DEMO_DATA", "WEB_CONCURRENCY", "HOST", "LOG_MAX_BYTES"}
+AROUND_THE_APP = {"SEED_DEMO_DATA", "WEB_CONCURRENCY", "THREADS", "HOST", "LOG_MAX_BYTES"}
 API, SETTINGS = (ROOT / "docs/api.md").read_text(), (ROOT / "docs/settings.md").read_text()
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 

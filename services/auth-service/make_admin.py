@@ -14,9 +14,10 @@ from importlib import import_module
 
 from pydantic import ValidationError
 
+import hashing
 import seed
 from accounts import check_password, open_account
-from models import db, folded, hasher, password_fits, user_named
+from models import db, folded, user_named
 from schemas import NewUser
 from shopkit import prepare
 from shopkit.auth import ADMIN, CUSTOMER, STAFF, SUPPORT
@@ -48,9 +49,9 @@ def appoint(
         return _open(name, role, email, ask)
     if email and folded(email) != user.email_key:
         raise Conflict(f"{user.username} has another e-mail address.")
-    known_to_all = role in STAFF and not new_password and password_fits(user, seed.PASSWORD)
+    known_to_all = role in STAFF and not new_password and hashing.verify(user.password_hash, seed.PASSWORD).fits
     db.session.rollback()  # nothing is locked while somebody types
-    password_hash = hasher.hash(_checked(ask())) if new_password else user.password_hash
+    password_hash = hashing.hashed(_checked(ask())) if new_password else user.password_hash
     was, user.role, user.password_hash = user.role, role, password_hash
     db.session.commit()
     said = f"{user.username} is {role} already." if was == role else f"{user.username} is {role} now, and was {was}."

@@ -4,10 +4,9 @@ import unicodedata
 from datetime import datetime
 
 import sqlalchemy as sa
-from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
 from sqlalchemy.orm import Mapped, mapped_column
 
+import hashing
 from shopkit import events, retention
 from shopkit.auth import CUSTOMER
 from shopkit.database import Created, UtcDateTime, insert_new, new_database
@@ -16,8 +15,6 @@ db = new_database()
 events.keep_outbox(db)
 
 PASSWORD_LENGTHS = range(8, 129)
-hasher = PasswordHasher()  # Argon2id with the parameters of RFC 9106 for little memory
-_NOBODYS_HASH = hasher.hash("nobody has this password")
 
 
 def folded(name: str) -> str:
@@ -38,13 +35,16 @@ class User(Created, db.Model):
 
     @classmethod
     def new(cls, username: str, email: str, password: str, role: str = CUSTOMER) -> "User":
-        """An account that is not saved yet. Hashing takes long, so have no transaction open."""
+        """An account that is not saved yet. Hashing takes long, so have no transaction open.
+
+        :raise Busy: too many passwords are hashed at this moment.
+        """
         return cls(
             username=username,
             username_key=folded(username),
             email=email,
             email_key=folded(email),
-            password_hash=hasher.hash(password),
+            password_hash=hashing.hashed(password),
             role=role,
         )
 
@@ -80,15 +80,6 @@ def taken(username: str, email: str) -> str | None:
     if db.session.scalar(sa.select(User.id).where(User.email_key == folded(email))):
         return "email"
     return None
-
-
-def password_fits(user: User | None, password: str) -> bool:
-    """Takes as long for a user that does not exist, so that the time does not tell who has an account."""
-    try:
-        hasher.verify(user.password_hash if user else _NOBODYS_HASH, password)
-    except VerifyMismatchError:
-        return False
-    return user is not None
 
 
 def revoke(session_id: str, until: datetime) -> None:

@@ -78,9 +78,9 @@ def test_one_name_is_enough_and_two_have_to_be_the_same(seeded, client, names, s
 
 @pytest.mark.parametrize("field", ["username", "email", "password"])
 def test_credentials_that_are_too_long_are_not_even_hashed(seeded, client, field, monkeypatch):
-    import models
+    import hashing
 
-    monkeypatch.delattr(models, "hasher")
+    monkeypatch.delattr(hashing, "hasher")
 
     response = client.post("/login", json={"username": "alice", "password": "password123"} | {field: "x" * 1000})
 

@@ -22,7 +22,7 @@ name = proc_name = Path.cwd().name
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ['PORT']}"
 worker_class: str | type = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
-threads = 8
+threads = int(os.environ.get("THREADS", "8"))
 keepalive = 75  # longer than any client keeps an idle connection, so that it is the client who closes
 graceful_timeout = 5
 preload_app = True
