@@ -1,7 +1,7 @@
 PYTHON = .venv/bin/python
 FOLDERS = api-gateway $(wildcard services/*-service)
 
-.PHONY: help check format schemas test
+.PHONY: help check format schemas test soak
 
 help:  ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,8 +24,11 @@ schemas:  ## write the JSON Schemas of the events
 test:  ## run the whole test suite
 	./run_tests.sh
 
+soak:  ## attack a whole shop for SOAK_SECONDS (600) and measure what another customer notices
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(PYTHON) -m pytest -q -s tests/hostile/test_soak.py
+
 coverage:  ## run the tests on SQLite, and write what they do not reach to htmlcov/
-	$(PYTHON) -m pytest -q -n 2 --dist loadgroup --cov --cov-report=html --cov-report=term:skip-covered
+	$(PYTHON) -m pytest -q -n 2 --dist loadgroup --ignore=tests/hostile --cov --cov-report=html --cov-report=term:skip-covered
 
 .PHONY: run shell migrate logs coverage release
 

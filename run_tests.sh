@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run the whole test suite: once on SQLite with coverage, then the services' tests on PostgreSQL where one is reachable.
+# Run the whole test suite: once on SQLite with coverage, then the attacks, then the services' tests on PostgreSQL where
+# one is reachable.
 # Sets up what is missing. Arguments go to pytest, which then runs alone: ./run_tests.sh services/cart-service -k total
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 
@@ -11,7 +12,10 @@ if (($#)); then
   exit
 fi
 
-pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=94
+pytest -q -n 2 --dist loadgroup --ignore=tests/hostile --cov --cov-report=term:skip-covered --cov-fail-under=94
+
+say "Attacks on a whole shop:" # alone, as they measure how long answers take
+pytest -q tests/hostile
 
 postgres=${TEST_POSTGRES_URI:-postgresql+psycopg://postgres@127.0.0.1:5432/test}
 if .venv/bin/python -c 'import sys, sqlalchemy; sqlalchemy.create_engine(sys.argv[1], connect_args={"connect_timeout": 2}).connect()' "$postgres" 2>/dev/null; then

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from itertools import count
+from itertools import cycle
 from pathlib import Path
 
 from hostile import watch
@@ -17,10 +17,11 @@ from hostile.wire import Answer, ask, connect, request
 TESTS = Path(__file__).parents[1]
 ATTACK_SECONDS = 3.4  # longer than anybody may wait: who takes the whole shop is found out
 AFTERMATH_SECONDS = 0.3  # the bystander stays so much longer
+WARM_UP_SECONDS = 2.0
 MEMORY_MEGABYTES = 50
 RECOVERY_SECONDS = 60.0  # until memory is back; the shop itself sweeps up twice a minute
 FIRST_NETWORK = 2  # attacks come from 127.2.0.0/16 on, each from one of its own
-PASSWORD = "a password of ours"  # noqa: S105
+PASSWORD = "a password of ours"
 
 
 class Outcome:
@@ -54,13 +55,15 @@ class Outcome:
 
 class Shop:
     def __init__(self, checkout) -> None:
-        self._checkout = checkout
-        self._networks = count(FIRST_NETWORK)
+        self._networks = cycle(range(FIRST_NETWORK, 255))
         self.port = checkout.ports["api-gateway"]
         self.processes = watch.processes_of(checkout.folder)
-        signed_in = self._call("POST", "/login", {"username": "alice", "password": "password123"})
-        self.bystander = Account(signed_in["access_token"], self._call("GET", "/tickets", None, signed_in)[0]["id"])
-        self._quiet()
+        self._folder = checkout.folder
+        self._account: Account | None = None
+        self._renew_at = 0.0
+        with self.watched():
+            # Have everything made that is made at its first use: memory that it takes is no harm done by an attack.
+            time.sleep(WARM_UP_SECONDS)
 
     def memory(self) -> int:
         return watch.memory_of(self.processes)
@@ -68,10 +71,18 @@ class Shop:
     def descriptors(self) -> int:
         return watch.descriptors_of(self.processes)
 
+    def rows(self) -> dict[str, int]:
+        """How many there are in each table of each database."""
+        return {
+            f"{file.stem}.{table}": number
+            for file in sorted(self._folder.glob("services/*/instance/*.db"))
+            for table, number in watch.tables_of(file).items()
+        }
+
     @contextmanager
     def watched(self):
         """A bystander shops for as long as the block runs; yields a list that then has what they saw."""
-        bystander, seen = Bystander(self.port, self.bystander), []
+        bystander, seen = Bystander(self.port, self._customer()), []
         bystander.start()
         try:
             yield seen
@@ -90,7 +101,7 @@ class Shop:
     def _harm(self, memory_before: int) -> list[str]:
         """What the processes show: dead ones, and memory that does not come back."""
         harm = []
-        if gone := self.processes - (now := watch.processes_of(self._checkout.folder)):
+        if gone := self.processes - (now := watch.processes_of(self._folder)):
             harm.append(f"ended: {sorted(each.title for each in gone)}")
             self.processes = now
             return harm
@@ -100,9 +111,17 @@ class Shop:
             harm.append(f"{(after - memory_before) / watch.MEGABYTE:.0f} MB more than before")
         return harm
 
+    def _customer(self) -> Account:
+        """alice, whose token lasts for a quarter of an hour."""
+        if self._account is None or time.monotonic() > self._renew_at:
+            signed_in = self._call("POST", "/login", {"username": "alice", "password": "password123"})
+            self._account = Account(signed_in["access_token"], self._call("GET", "/tickets", None, signed_in)[0]["id"])
+            self._renew_at = time.monotonic() + 300
+        return self._account
+
     def _new_target(self, seconds: float) -> Target:
         """An account of the attacker's, new, so that no attack suffers for what another one did."""
-        network = 2 + (next(self._networks) - FIRST_NETWORK) % 250
+        network = next(self._networks)
         name, address = f"attacker{os.urandom(4).hex()}", f"127.{network}.0.1"
         body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
         self._call("POST", "/register", body, address=address)
@@ -110,17 +129,17 @@ class Shop:
         ticket = self._call("POST", "/tickets", {"subject": "x", "message": "y"}, signed_in, address)["id"]
         return Target(self.port, signed_in["access_token"], signed_in["refresh_token"], ticket, network, seconds)
 
-    def _call(self, method, path, body, signed_in=None, address=ADDRESS):
+    def _call(self, method: str, path: str, body=None, signed_in=None, address: str = ADDRESS):
+        """What is answered; asked again for a while when the shop says that it is busy with the last attack."""
         token = signed_in["access_token"] if signed_in else ""
-        with connect(self.port, address, 30) as client:
-            answer: Answer = ask(client, request(method, path, body, token))
+        for _ in range(40):
+            with connect(self.port, address, 30) as client:
+                answer: Answer = ask(client, request(method, path, body, token))
+            if answer.status not in (429, 503):
+                break
+            time.sleep(0.5)
         assert answer.status < 300, answer
         return json.loads(answer.body)
-
-    def _quiet(self) -> None:
-        """Have everything that is made at the first use made: memory that stays is no harm done by an attack."""
-        with self.watched():
-            time.sleep(2)
 
 
 def run(attack: str, target: Target) -> dict[str, int]:

@@ -1,7 +1,9 @@
 """What the processes of a shop are and use, as the system sees them (Linux)."""
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,12 +46,14 @@ def descriptors_of(processes: set[Process]) -> int:
     return sum(len(list((Path("/proc") / str(process.pid) / "fd").iterdir())) for process in processes)
 
 
-def processor_seconds_of(processes: set[Process]) -> float:
-    ticks = 0
-    for process in processes:
-        fields = (Path("/proc") / str(process.pid) / "stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / 100
+def tables_of(file: Path) -> dict[str, int]:
+    """How many rows each table of an SQLite database has."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'")
+        return {
+            name: connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0]  # noqa: S608
+            for (name,) in names.fetchall()
+        }
 
 
 def settles(measure: Callable[[], int], most: int, seconds: float) -> int:

@@ -159,6 +159,8 @@ def polling_payloads(attack: Attacker) -> None:
         b"4" + b"x" * (LONGEST * 20),
     )
 
+    plain = {"Content-Type": "text/plain"}
+
     def send(me: int) -> None:
         while attack.goes_on():
             with attack.connection(me) as client:
@@ -167,10 +169,9 @@ def polling_payloads(attack: Attacker) -> None:
                 session = json.loads(answer.body[1:])["sid"] if answer.status == 200 else os.urandom(8).hex()
                 for body in bodies:
                     if attack.goes_on():
-                        target = f"{POLLING}&sid={session}"
-                        status = ask(client, request("POST", target, body, headers={"Content-Type": "text/plain"})).status
+                        answer = ask(client, request("POST", f"{POLLING}&sid={session}", body, headers=plain))
                         attack.tally["requests"] += 1
-                        attack.tally[str(status)] += 1
+                        attack.tally[str(answer.status)] += 1
 
     attack.crowd(8, send)
 

@@ -1,5 +1,6 @@
 """Requests that are small or plain to send and dear to read."""
 
+import json
 from itertools import cycle
 
 from hostile.attacker import Attacker
@@ -71,8 +72,8 @@ def words_that_are_dear_to_compare(attack: Attacker) -> None:
     ligature = "\ufdfa" * 30_000  # each becomes eighteen characters
     wanted = []
     for word in (marks, ligature):
-        wanted += [("POST", "/login", b'{"username": "%b", "password": "x"}' % word.encode())]
-        wanted += [("POST", "/register", b'{"username": "%b", "email": "%b", "password": "x"}' % ((word.encode(),) * 2))]
+        body = json.dumps({"username": word, "email": word, "password": "x"}, ensure_ascii=False).encode()
+        wanted += [("POST", "/login", body), ("POST", "/register", body)]
     wanted += [("GET", f"/search?q={'%25' * 2000}", b""), ("GET", f"/search?q={'a+' * 2000}", b"")]
     wanted += [("GET", f"/products?category={'x' * 7000}", b""), ("GET", f"/products?{'&q=a' * 1500}", b"")]
     _send_all(attack, wanted)
