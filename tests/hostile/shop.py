@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 
 from hostile import watch
 from hostile.attacker import Target
 from hostile.bystander import ADDRESS, BROKEN, PATIENCE, Account, Bystander, Seen
-from hostile.wire import Answer, ask, connect, request
+from hostile.wire import ask, connect, request
 
 TESTS = Path(__file__).parents[1]
 ATTACK_SECONDS = 3.4  # longer than anybody may wait: who takes the whole shop is found out
@@ -92,6 +92,7 @@ class Shop:
     def suffer(self, attack: str, seconds: float = ATTACK_SECONDS) -> Outcome:
         """Let an attack run, with the bystander in the shop."""
         target = self._new_target(seconds)
+        self.processes = watch.processes_of(self._folder)
         before = self.memory()
         with self.watched() as seen:
             tally = run(attack, target)
@@ -100,16 +101,11 @@ class Shop:
 
     def _harm(self, memory_before: int) -> list[str]:
         """What the processes show: dead ones, and memory that does not come back."""
-        harm = []
-        if gone := self.processes - (now := watch.processes_of(self._folder)):
-            harm.append(f"ended: {sorted(each.title for each in gone)}")
-            self.processes = now
-            return harm
+        if gone := self.processes - watch.processes_of(self._folder):
+            return [f"ended: {sorted(each.title for each in gone)}"]
         most = memory_before + MEMORY_MEGABYTES * watch.MEGABYTE
         after = watch.settles(self.memory, most, RECOVERY_SECONDS)
-        if after > most:
-            harm.append(f"{(after - memory_before) / watch.MEGABYTE:.0f} MB more than before")
-        return harm
+        return [f"{(after - memory_before) / watch.MEGABYTE:.0f} MB more than before"] if after > most else []
 
     def _customer(self) -> Account:
         """alice, whose token lasts for a quarter of an hour."""
@@ -133,11 +129,13 @@ class Shop:
         """What is answered; asked again for a while when the shop says that it is busy with the last attack."""
         token = signed_in["access_token"] if signed_in else ""
         for _ in range(40):
-            with connect(self.port, address, 30) as client:
-                answer: Answer = ask(client, request(method, path, body, token))
-            if answer.status not in (429, 503):
-                break
+            with suppress(OSError), connect(self.port, address, 5) as client:
+                answer = ask(client, request(method, path, body, token))
+                if answer.status not in (429, 502, 503, 504):
+                    break
             time.sleep(0.5)
+        else:
+            raise AssertionError(f"the shop does not recover: {method} {path}")
         assert answer.status < 300, answer
         return json.loads(answer.body)
 

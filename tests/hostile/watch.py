@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,11 +33,12 @@ def processes_of(folder: Path) -> set[Process]:
 
 
 def memory_of(processes: set[Process]) -> int:
-    """Bytes; what several of them share is counted once (PSS)."""
+    """Bytes; what several of them share is counted once (PSS). Of one that has ended nothing is left."""
     total = 0
     for process in processes:
-        lines = (Path("/proc") / str(process.pid) / "smaps_rollup").read_text().splitlines()
-        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+        with suppress(FileNotFoundError, ProcessLookupError):
+            lines = (Path("/proc") / str(process.pid) / "smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return total
 
 
