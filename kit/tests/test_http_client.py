@@ -206,7 +206,7 @@ def server():
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        connections, requests_each = 0, 1000
+        connections, requests_each, authorization = 0, 1000, None
 
         def setup(self):
             super().setup()
@@ -214,6 +214,7 @@ def server():
             self.served = 0
 
         def do_GET(self):
+            type(self).authorization = self.headers["Authorization"]
             body = json.dumps({"path": self.path}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -243,6 +244,20 @@ def test_calls_share_a_connection(server):
         client.get("/thing")
 
     assert server.handler.connections == 1
+    client.close()
+
+
+def test_proxies_and_passwords_of_the_environment_are_for_others(server, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    client = ServiceClient("real", f"http://127.0.0.1:{server.server_port}")
+
+    assert client.get("/thing") == {"path": "/thing"}
+    assert server.handler.authorization is None
     client.close()
 
 

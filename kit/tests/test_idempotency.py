@@ -280,6 +280,13 @@ class TestReplay:
         assert "4242424242424242" not in stored
         assert KEY["Idempotency-Key"] not in stored
 
+    def test_a_kept_fingerprint_cannot_be_guessed_without_the_secret(self, app, post, kept):
+        post(more={"card": 4242424242424242})
+        app.config["SECRET_KEY"] = "another secret"
+        post({"Idempotency-Key": "another-key-1"}, more={"card": 4242424242424242})
+
+        assert len({each.fingerprint for each in kept()}) == 2
+
     def test_other_services_may_be_asked_because_no_transaction_is_open(self, post, runs, network):
         network.on("POST", "/somewhere", {})
         partner = ServiceClient("partner-service", PARTNER, network)

@@ -1,10 +1,22 @@
 import pytest
 import requests
 
-from models import NEXT_PAYMENT_STATUSES, NEXT_STATUSES, Order, OrderStatus, PaymentStatus, move, move_payment
+from models import Order, OrderStatus, PaymentStatus, move, move_payment
 from shopkit.errors import Conflict
 
 STEPS = ["processing", "shipped", "delivered"]
+
+# What people may count on, spelt out once more: who changes a table in the code must mean it.
+MOVES = {
+    ("pending", "confirmed"),
+    ("pending", "failed"),
+    ("confirmed", "processing"),
+    ("confirmed", "cancelled"),
+    ("processing", "shipped"),
+    ("processing", "cancelled"),
+    ("shipped", "delivered"),
+}
+MOVES_OF_PAYMENTS = {("none", "paid"), ("none", "failed"), ("paid", "refunded")}
 
 
 @pytest.fixture
@@ -23,14 +35,14 @@ def put_status(client, admin):
 
 @pytest.mark.parametrize("before", OrderStatus)
 @pytest.mark.parametrize("after", OrderStatus)
-def test_a_status_moves_only_as_the_table_says(app, seeded, before, after):
+def test_a_status_moves_only_as_people_may_count_on(app, seeded, before, after):
     from models import db
 
     with app.app_context():
         order = db.session.get(Order, 1)
         order.status = before
         db.session.commit()
-        if after in NEXT_STATUSES[before]:
+        if (before, after) in MOVES:
             move(order, after, "admin", "because")
             assert order.status == after
         else:
@@ -40,14 +52,14 @@ def test_a_status_moves_only_as_the_table_says(app, seeded, before, after):
 
 @pytest.mark.parametrize("before", PaymentStatus)
 @pytest.mark.parametrize("after", PaymentStatus)
-def test_a_payment_moves_only_as_the_table_says(app, seeded, before, after):
+def test_a_payment_moves_only_as_people_may_count_on(app, seeded, before, after):
     from models import db
 
     with app.app_context():
         order = db.session.get(Order, 1)
         order.payment_status = before
         db.session.commit()
-        if after in NEXT_PAYMENT_STATUSES[before]:
+        if (before, after) in MOVES_OF_PAYMENTS:
             move_payment(order, after, "admin", "because")
             assert order.payment_status == after
         else:

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
@@ -535,15 +536,23 @@ class TestWebhook:
 
         assert (answer.status_code, answer.json["code"]) == (400, "bad_signature")
 
-    def test_an_event_starts_the_recovery(self, app, key, client):
+    def test_an_event_starts_the_recovery(self, app, seeded, key, client):
         from stripe import WebhookSignature
 
+        from models import Order, OrderStatus, db, now
+
+        with app.app_context():
+            left = db.session.get(Order, 1)
+            left.status, left.leased_until = OrderStatus.PENDING, now() - timedelta(seconds=1)
+            db.session.commit()
         event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": SUCCEEDED}}
         signature = WebhookSignature.generate_signature_header(json.dumps(event), SECRET)
 
         answer = client.post("/webhooks/stripe", data=json.dumps(event), headers={"Stripe-Signature": signature})
 
         assert answer.status_code == 200
+        with app.app_context():
+            assert db.session.get(Order, 1).leased_until > now(), "nobody took over what was left half-way"
 
 
 def test_without_a_secret_there_is_no_webhook(settings, network):
