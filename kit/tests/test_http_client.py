@@ -206,7 +206,7 @@ def server():
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        connections, requests_each, authorization = 0, 1000, None
+        connections, requests_each, answers_each, authorization = 0, 1000, 1000, None
 
         def setup(self):
             super().setup()
@@ -215,6 +215,9 @@ def server():
 
         def do_GET(self):
             type(self).authorization = self.headers["Authorization"]
+            if self.served >= self.answers_each:
+                self.close_connection = True  # without a word, as a server does whose patience has just ended
+                return
             body = json.dumps({"path": self.path}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -267,6 +270,16 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(server, metho
     client = ServiceClient("real", f"http://127.0.0.1:{server.server_port}")
 
     for _ in range(5):
+        assert client.call(method, "/thing") == {"path": "/thing"}
+    client.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_kept_connection_that_is_closed_just_as_it_is_used_is_no_failure(server, method):
+    server.handler.answers_each = 1
+    client = ServiceClient("real", f"http://127.0.0.1:{server.server_port}")
+
+    for _ in range(3):
         assert client.call(method, "/thing") == {"path": "/thing"}
     client.close()
 
