@@ -56,7 +56,7 @@ def new_session(adapter: BaseAdapter | None = None) -> requests.Session:
     """A session for calls within the shop; `adapter` is the seam where tests put another network."""
     session = requests.Session()
     session.trust_env = False  # no proxies and no .netrc between services
-    retries = StaleRetry(total=3, connect=2, read=0, redirect=0, status=0, other=0, allowed_methods=None)
+    retries = StaleRetry(total=3, connect=2, read=2, redirect=0, status=0, other=0, allowed_methods=None)
     session.mount("http://", adapter or HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=retries))
     return session
 
