@@ -19,6 +19,7 @@ from settings import Settings
 from shopkit import errors, logs, metrics
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
+from shopkit.server import edge
 from shopkit.service import run
 from tunnel import Tunnels
 
@@ -34,6 +35,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     errors.init_app(app)
     security.init_app(app)
     origins = Origins(settings.origins, app)
+    edge.declare(edge.Edge(security.error_headers(origins), caps_addresses=not settings.trusted_proxies))
     app.before_request(health.keep_metrics_inside)
     clients = {
         name: [ServiceClient(name, url, adapter) for url in urls] for name, urls in settings.upstream_urls.items()

@@ -1,11 +1,14 @@
 """What browsers are told to refuse, and whose word we take for who the client is."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
+from werkzeug import Request
 from werkzeug.middleware.proxy_fix import ProxyFix
+
+from origins import VARY, Origins
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,6 +39,15 @@ def hardening(scheme: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str
     """What is to be said beside these headers."""
     said = {name.lower() for name, _ in headers}
     return [(name, text) for name, text in _BY_SCHEME[scheme].items() if name.lower() not in said]
+
+
+def error_headers(origins: Origins) -> Callable[["WSGIEnvironment"], list[tuple[str, str]]]:
+    """What the server's own errors say to browsers, as ours do."""
+
+    def headers(environ: "WSGIEnvironment") -> list[tuple[str, str]]:
+        return [VARY, *origins.permissions(Request(environ)), *hardening(environ["wsgi.url_scheme"], [])]
+
+    return headers
 
 
 def believing(proxies: int, app: "WSGIApplication") -> "WSGIApplication":

@@ -74,6 +74,7 @@ class Upstream(ThreadingHTTPServer):
     """A service of any name, in this process: it shows what reaches it and misbehaves on demand."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

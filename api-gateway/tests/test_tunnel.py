@@ -394,7 +394,8 @@ def test_a_client_reads_in_the_close_frame_that_the_server_goes_away(start, upst
 
 @pytest.mark.usefixtures("many_files")
 def test_a_thousand_idle_sockets_leave_requests_alone_and_do_not_hold_up_a_stop(start, upstream, chatty):
-    with start(SUPPORT_SERVICE_URL=chatty) as gateway, ExitStack() as until_here:
+    # As behind a proxy, which may have more connections than a single address.
+    with start(SUPPORT_SERVICE_URL=chatty, TRUSTED_PROXIES=1) as gateway, ExitStack() as until_here:
         connection = gateway.connect()
         connection.ask("GET", "/cart")
         before = gateway.worker_megabytes()

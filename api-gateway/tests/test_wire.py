@@ -32,7 +32,7 @@ def gateway(one_gateway, upstream):
 def impatient_gateway(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("impatient")
     (folder / "impatient.py").write_text(
-        "from shopkit.server.gunicorn_gevent import Worker as Patient\n"
+        "from shopkit.server.gevent_worker import Worker as Patient\n"
         "class Worker(Patient):\n"
         "    head_seconds = body_seconds = answer_seconds = 0.5\n"
     )
@@ -239,6 +239,30 @@ def test_a_refusal_looks_like_every_other_error_and_repeats_nothing(gateway):
     lines = [json.loads(line) for line in log if problem["request_id"] in line]
     assert [line["level"] for line in lines] == ["info"]
     assert "secret" not in str(lines)
+
+
+ORIGIN = b"Origin: http://localhost:3000"
+REFUSED_TO_BROWSERS = {
+    400: _head(b"X(Test): a", ORIGIN),
+    414: _head(ORIGIN, line=b"GET /" + b"a" * 100_000 + b" HTTP/1.1"),
+    417: _head(b"Expect: cake", ORIGIN),
+    431: _head(*(b"X-%d: %b" % (number, b"a" * 8000) for number in range(10)), ORIGIN),
+}
+
+
+@pytest.mark.parametrize(("status", "sent"), REFUSED_TO_BROWSERS.items(), ids=map(str, REFUSED_TO_BROWSERS))
+def test_pages_of_welcome_origins_may_read_refusals_and_strangers_may_not(gateway, status, sent):
+    (answer,) = _exchange(gateway, sent)
+    (to_stranger,) = _exchange(gateway, sent.replace(b"localhost:3000", b"evil.example"))
+
+    assert (answer.status, to_stranger.status) == (status, status)
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Access-Control-Allow-Origin" not in to_stranger.headers
+    for each in (answer, to_stranger):
+        assert each.headers["Vary"] == "Origin"
+        assert each.headers["X-Frame-Options"] == "DENY"
+        assert "default-src 'none'" in each.headers["Content-Security-Policy"]
 
 
 CHUNKS = {
@@ -474,10 +498,11 @@ def _trickle(client: socket.socket, piece: bytes = b"a") -> bytes:
 
 def test_a_head_that_trickles_in_is_cut_off(impatient, upstream):
     with impatient.socket() as client:
-        client.sendall(GET[:-2] + b"X-Test: ")
+        client.sendall(GET[:-2] + ORIGIN + b"\r\nX-Test: ")
         begin = time.monotonic()
         (answer,) = _answers(_trickle(client))
 
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
     assert (answer.status, json.loads(answer.body)["code"]) == (408, "request_timeout")
     assert time.monotonic() - begin < 2
     assert upstream.requests == []

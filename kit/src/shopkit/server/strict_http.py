@@ -7,9 +7,11 @@ section 11.2), and patient for so long and no longer.
 import math
 import re
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from gevent import Timeout, sleep
+from gevent import sleep
 from gunicorn.http import message
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import (
@@ -18,38 +20,67 @@ from gunicorn.http.errors import (
     InvalidHTTPVersion,
     InvalidRequestLine,
     NoMoreData,
-    ParseException,
 )
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 
+from shopkit.server.connections import Connections, Peer
+from shopkit.server.refusals import TooSlow
+
 MAX_HEAD_BYTES = 32 * 1024
 MAX_UNREAD_BYTES = 64 * 1024  # of a body nobody wants: so much is read for the sake of the connection
 SLOWEST_BODY = 1000  # bytes a second
+MAX_LOOK_AHEAD = 128 * 1024
+SMALL_PIECE = 512  # bytes that come at once
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0  # seconds, after a small piece
 SMALL_CHUNK = 64  # bytes: most chunks, but for the first thousand, have to be larger
 
 # Each says how long the body is, and may be spelt in one way only: no other codings, signs, lists or tabs.
 _ODD_LENGTH = re.compile(rb"(?im)^(?:transfer-encoding:(?! ?chunked\r?$)|content-length:(?! ?[0-9]{1,15}\r?$))")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
+_ORIGIN = re.compile(rb"(?i)\r\norigin:[ \t]*([\x21-\x7e]{1,255})[ \t]*\r\n")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
-class TooSlow(ParseException):
-    """The head of a request did not arrive in time."""
-
-
 class Unreader(SocketUnreader):
-    """What a client sends. Who is to wait for it says for how long: `expect`."""
+    """What a client sends. Who is to wait for it says for how long: `expect_request`, `expect_head`, `expect_body`."""
 
     owes_continue = False  # the client waits for a word before it sends its body
+    has_waited = False  # for the first piece of what is expected
 
-    def expect(self, seconds: float, slowest: float = math.inf) -> None:
+    def __init__(self, client: Any, connections: Connections, peer: Peer) -> None:
+        super().__init__(client)
+        self._connections = connections
+        self._peer = peer
+        self._head: list[bytes] = []  # what has come of one that has not ended
+
+    def expect_request(self, seconds: float) -> None:
+        """From now on wait at most so long for a request to begin."""
+        self._connections.end_request(self._peer)
+        self._expect(self._connections.begin_silence, seconds)
+
+    def expect_head(self, seconds: float) -> None:
+        """From now on wait at most so long for all that is missing of a head."""
+        self._expect(self._connections.begin_wait, seconds)
+        self._head = [self.buf.getvalue()]
+
+    def expect_body(self, seconds: float, slowest: float) -> None:
         """From now on wait at most `seconds` in all; each byte adds 1 / `slowest` seconds, up to `seconds` again.
 
         Only waiting counts, not what happens between two reads.
         """
-        self._seconds = self._left = seconds
+        if self._peer.held:
+            self._connections.release(self._peer)
+        self._expect(self._connections.begin_wait, seconds)
         self._slowest = slowest
+
+    def _expect(self, begin_wait: Callable[[Peer], None], seconds: float) -> None:
+        self._begin_wait = begin_wait
+        self._seconds = self._left = seconds
+        self._slowest = math.inf
+        self.has_waited = False
+        self._pause = 0.0
+        self._head = []
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Read what is there, or wait for it.
@@ -58,19 +89,63 @@ class Unreader(SocketUnreader):
         :raise NoMoreData: the client has hung up in its body, which gunicorn would take for a shorter one.
         """
         is_body = self._slowest < math.inf
+        if self._head and not self._connections.hold(self._peer, len(self._head[-1])):
+            raise TimeoutError
         if self.owes_continue:
             self.owes_continue = False
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if is_body:
-            sleep(0)  # who sends a body fast must not keep the others waiting
-        begin = time.monotonic()
-        with Timeout(self._left, TimeoutError):
+        if self._pause:
+            self._wait(sleep, min(self._pause, self._left))
+            if not self._left:
+                raise TimeoutError
+        try:
+            self.sock.settimeout(0)
             data: bytes = super().chunk(size_hint)
+        except BlockingIOError:
+            data = self._wait(super().chunk, size_hint)
+        else:
+            if is_body:
+                sleep(0)  # who sends a body fast must not keep the others waiting
         if is_body and not data:
             raise NoMoreData
-        left = self._left - (time.monotonic() - begin) + len(data) / self._slowest
-        self._left = max(0.0, min(self._seconds, left))
+        if self._head:
+            self._head.append(data)
+        self._note(len(data))
         return data
+
+    @property
+    def is_in_head(self) -> bool:
+        return bool(self._head)
+
+    def origin(self) -> str | None:
+        """Where a browser says that its page comes from, in a head that could not be read; it is looked for further on
+        as far as it is there.
+        """
+        with suppress(OSError):
+            self.sock.settimeout(0)
+            self._head.append(self.sock.recv(MAX_LOOK_AHEAD))
+        found = _ORIGIN.search(b"".join(self._head))
+        return found[1].decode() if found else None
+
+    def _wait(self, wait: Callable[[Any], Any], argument: Any) -> Any:
+        """:raise TimeoutError: it took too long, or another needs the place."""
+        begin = time.monotonic()
+        self.has_waited = True
+        self._begin_wait(self._peer)
+        try:
+            self.sock.settimeout(self._left)
+            return wait(argument)
+        except BlockingIOError:
+            raise TimeoutError from None  # as sockets say it when there is no time at all
+        finally:
+            self._connections.end_wait(self._peer)
+            self._left = max(0.0, self._left - (time.monotonic() - begin))
+
+    def _note(self, size: int) -> None:
+        self._peer.received += size
+        self._left = min(self._seconds, self._left + size / self._slowest)
+        # What is dribbled is gathered for a while, the longer the longer it goes on: each look at it has its price.
+        self._pause = 0.0 if size >= SMALL_PIECE else min(LONGEST_PAUSE, 2 * self._pause or SHORTEST_PAUSE)
 
 
 class Request(message.Request):
@@ -138,35 +213,48 @@ class Chunks(ChunkedReader):
 
 
 class Connection(RequestParser):
-    """The requests that come over one connection.
-
-    :param head_seconds: how long the head of a request may take, from its first byte on.
-    :param body_seconds: how long a client may pause in its body.
-    """
+    """The requests that come over one connection."""
 
     mesg_class = Request
+    head_seconds = 10.0  # for the head of a request, from its first byte on
+    body_seconds = 30.0  # that a client may pause in its body
 
-    def __init__(self, cfg: Any, client: Any, address: Any, head_seconds: float, body_seconds: float) -> None:
+    def __init__(self, cfg: Any, client: Any, address: Any, connections: Connections, peer: Peer) -> None:
         super().__init__(cfg, client, address)
-        self.unreader = Unreader(client)
-        self._head_seconds = head_seconds
-        self._body_seconds = body_seconds
+        self.unreader = Unreader(client, connections, peer)
+
+    @property
+    def is_pipelining(self) -> bool:
+        """Whether the request that begins was there before the last one was answered."""
+        return self.req_count > 0 and not self.unreader.has_waited
 
     def begins(self, seconds: float) -> bool:
         """Wait for the first bytes of a request; there are none if the client has hung up.
 
         :raise TimeoutError: nothing came.
         """
-        self.unreader.expect(seconds)
+        self.unreader.expect_request(seconds)
         data = self.unreader.read()
         self.unreader.unread(data)
         return bool(data)
 
+    def drain(self, seconds: float) -> bool:
+        """Read what is left of a body that nobody wanted, if it is little and comes soon."""
+        if self.mesg and self.mesg.unread():
+            self.unreader.expect_body(seconds, math.inf)
+        return bool(self.finish_body(time.monotonic() + seconds))
+
+    def origin(self) -> str | None:
+        """Where the page comes from that asks, if a browser says so."""
+        if self.unreader.is_in_head:
+            return self.unreader.origin()
+        return next((text for name, text in self.mesg.headers if name == "ORIGIN"), None) if self.mesg else None
+
     def __next__(self) -> Request:
-        self.unreader.expect(self._head_seconds)
+        self.unreader.expect_head(self.head_seconds)
         try:
             request: Request = super().__next__()
         except TimeoutError:
             raise TooSlow from None
-        self.unreader.expect(self._body_seconds, SLOWEST_BODY)
+        self.unreader.expect_body(self.body_seconds, SLOWEST_BODY)
         return request

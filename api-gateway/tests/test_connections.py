@@ -1,0 +1,167 @@
+"""One connection, one turn: what a crowd on the wire, or one who sends without end, leaves to everybody else."""
+
+import json
+import os
+import socket
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+GET = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
+CART = b"GET /cart HTTP/1.1\r\nHost: shop\r\n\r\n"
+ENOUGH = 3.0  # seconds that nobody has to wait
+
+
+def _connect(gateway, host: str = "127.0.0.1", timeout: float = 10) -> socket.socket:
+    """A connection from an address of our own choice: all of 127.0.0.0/8 is this machine."""
+    return socket.create_connection(gateway.address, timeout, source_address=(host, 0))
+
+
+def _ask(gateway, sent: bytes = CART, host: str = "127.0.0.99") -> tuple[int, float]:
+    """What somebody else is answered, and in how many seconds."""
+    begin = time.monotonic()
+    with _connect(gateway, host) as client:
+        client.sendall(sent)
+        status = int(client.recv(65536).split(b" ", 2)[1])
+    return status, time.monotonic() - begin
+
+
+def _slowest(gateway, times: int = 10) -> float:
+    answers = [_ask(gateway) for _ in range(times)]
+    assert {status for status, _ in answers} == {200}
+    return max(seconds for _, seconds in answers)
+
+
+def _worker(gateway) -> Path:
+    children = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text().split()
+    assert len(children) == 1
+    return Path("/proc", children[0])
+
+
+def _megabytes(gateway) -> float:
+    return int((_worker(gateway) / "status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+
+def _cpu_seconds(gateway) -> float:
+    fields = (_worker(gateway) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _descriptors(gateway) -> int:
+    return len(list((_worker(gateway) / "fd").iterdir()))
+
+
+def _log(gateway) -> str:
+    return Path(f"/proc/{gateway.process.pid}/fd/2").read_text()
+
+
+def _until(condition, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.05)
+
+
+@contextmanager
+def _in_background(*functions):
+    """Have these run again and again until the end of the block."""
+    is_over = Event()
+
+    def repeat(function) -> None:
+        while not is_over.is_set():
+            with suppress(OSError):
+                function()
+
+    threads = [Thread(target=repeat, args=(each,), daemon=True) for each in functions]
+    for each in threads:
+        each.start()
+    yield
+    is_over.set()
+    for each in threads:
+        each.join(10)
+
+
+@pytest.fixture
+def crowd(gateway):
+    """Open so many connections from each of so many addresses, each of which says this."""
+    with ExitStack() as opened:
+
+        def open_(addresses: int, each: int, sent: bytes = b"") -> list[socket.socket]:
+            clients = []
+            for number in range(addresses):
+                for _ in range(each):
+                    client = opened.enter_context(_connect(gateway, f"127.0.1.{number + 1}"))
+                    with suppress(OSError):
+                        client.sendall(sent)
+                    clients.append(client)
+            return clients
+
+        yield open_
+
+
+@pytest.fixture(scope="module")
+def one_gateway(start):
+    with start() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(one_gateway, upstream):
+    return one_gateway
+
+
+PIPELINED = {
+    "a page": GET,
+    "no page": GET.replace(b"/ ", b"/nowhere "),
+    "preflights": b"OPTIONS /cart HTTP/1.1\r\nHost: shop\r\nOrigin: https://a.example\r\n"
+    b"Access-Control-Request-Method: GET\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", PIPELINED.values(), ids=PIPELINED)
+def test_who_pipelines_without_end_does_not_take_the_worker_from_others(gateway, request_):
+    with ExitStack() as opened:
+        clients = [opened.enter_context(_connect(gateway)) for _ in range(8)]
+
+        def send(client: socket.socket):
+            return lambda: client.sendall(request_ * 500)
+
+        def read(client: socket.socket):
+            return lambda: client.recv(1 << 20)
+
+        with _in_background(*(does(each) for each in clients for does in (send, read))):
+            time.sleep(0.5)  # until buffers are full
+            slowest = _slowest(gateway)
+            for each in clients:
+                each.shutdown(socket.SHUT_RDWR)
+
+    assert slowest < 1
+
+
+def test_silent_connections_give_way_to_a_newcomer(gateway, crowd):
+    crowd(addresses=20, each=180)
+
+    assert _slowest(gateway) < ENOUGH
+
+
+def test_who_has_its_share_of_connections_is_refused_more_and_told_so(start, upstream):
+    with start(MAX_SOCKETS=12, CONNECT_TIMEOUT=10) as gateway, ExitStack() as opened:
+        clients = [opened.enter_context(_connect(gateway)) for _ in range(64)]  # an eighth
+        for client in clients:
+            client.sendall(CART.replace(b"/cart", b"/cart/slow"))
+        _until(lambda: len(upstream.requests) == 64)
+        with _connect(gateway) as client:
+            head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: " in head
+        assert b"Connection: close" in head
+        assert json.loads(body)["code"] == "too_many_connections"
+        assert _ask(gateway)[0] == 200
+        upstream.go_on.set()
+        assert all(client.recv(65536).startswith(b"HTTP/1.1 200 ") for client in clients)
