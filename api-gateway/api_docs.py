@@ -14,12 +14,13 @@ from threading import Lock
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+from flask import Blueprint, Response, make_response, render_template, request
 
 from routing import find
 from shopkit import __version__
 from shopkit.errors import PROBLEM_JSON, NotFound, Problem, ShopError, UpstreamFailed
 from shopkit.http_client import ServiceClient
+from static_answers import StaticAnswer, StaticFiles
 
 SECONDS = 2.0
 FRESH_SECONDS = 60.0
@@ -91,12 +92,13 @@ _CSP = (
 _OURS = Path(__file__).parent / "static"
 _SWAGGER = Path(str(files("flask_openapi3_swagger"))) / "templates" / "swagger"
 _ASSETS = {
-    "docs.css": _OURS,
-    "docs.js": _OURS,
-    "swagger-ui.css": _SWAGGER / "css",
-    "swagger-ui-bundle.js": _SWAGGER / "js",
-    "swagger.svg": _SWAGGER / "images",
+    "docs.css": _OURS / "docs.css",
+    "docs.js": _OURS / "docs.js",
+    "swagger-ui.css": _SWAGGER / "css" / "swagger-ui.css",
+    "swagger-ui-bundle.js": _SWAGGER / "js" / "swagger-ui-bundle.js",
+    "swagger.svg": _SWAGGER / "images" / "swagger.svg",
 }
+_MIMETYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 logger = logging.getLogger(__name__)
 
@@ -110,15 +112,12 @@ def blueprint(fetch: Mapping[str, Fetch], clock: Callable[[], float] = time.mono
     """
     docs = Blueprint("docs", __name__, template_folder="templates")
     document = _Document(fetch, clock)
-    versions = {name: _digest(folder / name) for name, folder in _ASSETS.items()}
+    versions = {name: _digest(path) for name, path in _ASSETS.items()}
+    assets = StaticFiles(_ASSETS, _MIMETYPES, f"public, max-age={YEAR}, immutable")  # an address has a digest
 
     @docs.get("/openapi.json")
     def describe() -> Response:
-        response = Response(document.json(), mimetype="application/json")
-        response.cache_control.no_cache = True
-        response.add_etag()
-        response.make_conditional(request)
-        return response
+        return document.current().respond(request)
 
     @docs.get("/docs")
     def show() -> Response:
@@ -131,9 +130,7 @@ def blueprint(fetch: Mapping[str, Fetch], clock: Callable[[], float] = time.mono
     def asset(name: str) -> Response:
         if name not in _ASSETS:
             raise NotFound("There is nothing here.")
-        response = send_from_directory(_ASSETS[name], name, max_age=YEAR)
-        response.cache_control.immutable = True  # its address has its content's digest
-        return response
+        return assets.get(name).respond(request)
 
     return docs
 
@@ -165,24 +162,30 @@ class _Document:
         self._clock = clock
         self._due = dict.fromkeys(fetch, float("-inf"))
         self._parts: dict[str, Part] = {}
-        self._json = b""
+        self._answer: StaticAnswer | None = None
         self._lock = Lock()
 
-    def json(self) -> bytes:
+    def current(self) -> StaticAnswer:
         # While one request asks the services, others get the document as it was; only the very first is waited for.
-        if self._lock.acquire(blocking=not self._json):
-            try:
-                self._refresh(self._clock())
-            finally:
-                self._lock.release()
-        return self._json
+        known = self._answer
+        is_ours = self._lock.acquire(blocking=known is None)
+        if known is not None and not is_ours:
+            return known
+        try:
+            return self._refreshed(self._clock())
+        finally:
+            self._lock.release()
 
-    def _refresh(self, now: float) -> None:
+    def _refreshed(self, now: float) -> StaticAnswer:
         due = {name: fetch for name, fetch in self._fetch.items() if now >= self._due[name]}
         if due:
             self._parts |= _ask_all(due)
             self._due |= {name: now + (FRESH_SECONDS if name in self._parts else RETRY_SECONDS) for name in due}
-            self._json = merge({name: self._parts.get(name) for name in self._fetch})
+        if due or self._answer is None:
+            document = merge({name: self._parts.get(name) for name in self._fetch})
+            if self._answer is None or document != self._answer.body:
+                self._answer = StaticAnswer(document, "application/json", "no-cache")
+        return self._answer
 
 
 def _ask_all(fetch: Mapping[str, Fetch]) -> dict[str, Part]:

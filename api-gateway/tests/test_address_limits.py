@@ -28,7 +28,7 @@ def _statuses(client, *paths, **options):
     return [client.get(path, **options).status_code for path in paths]
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/nothing-here", "/docs/nothing"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/docs.css", "/openapi.json", "/nothing-here", "/docs/nothing"])
 def test_the_gateways_own_pages_count_as_requests_of_their_address(gateway, path):
     client = gateway(RATE_LIMIT="1/hour burst 2")
 
