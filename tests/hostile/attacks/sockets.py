@@ -211,16 +211,17 @@ def _pour(
 
 
 def _open_sockets(attack: Attacker, number: int, addresses: int) -> None:
-    opened = 0
-    while attack.goes_on():
-        if opened >= number:
-            attack.wait()
-            return
-        opened += 1
-        if client := attack.keep(opened % addresses):
-            with attack.attempt():
-                WebSocket(client)
-                attack.tally["sockets"] += 1
+    """Open so many, eight at a time, and hold them until the attack ends."""
+
+    def open_some(me: int) -> None:
+        for each in range(me, number, 8):
+            if attack.goes_on() and (client := attack.keep(each % addresses)):
+                with attack.attempt():
+                    WebSocket(client)
+                    attack.tally["sockets"] += 1
+        attack.wait()
+
+    attack.crowd(8, open_some)
 
 
 ATTACKS = (
