@@ -97,7 +97,8 @@ class Shop:
         with self.watched() as seen:
             tally = run(attack, target)
             time.sleep(AFTERMATH_SECONDS)
-        return Outcome(tally, seen, self._harm(before))
+        bugs = [f"{tally['500']} of the attacker's requests were a 500"] if "500" in tally else []
+        return Outcome(tally, seen, self._harm(before) + bugs)
 
     def _harm(self, memory_before: int) -> list[str]:
         """What the processes show: dead ones, and memory that does not come back."""
