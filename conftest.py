@@ -20,7 +20,7 @@ from types import ModuleType
 import pytest
 import sqlalchemy as sa
 
-from shopkit.testing import Network
+from shopkit.testing import Network, take_refusals
 
 ROOT = Path(__file__).parent
 RUN_DIRECTORIES = [ROOT / "api-gateway", *(ROOT / "services").glob("*-service")]
@@ -102,6 +102,14 @@ def _sockets_are_collected_where_they_were_left(request):
 def running_from():
     """Load another service's modules: `with running_from("services/auth-service"): …`"""
     return lambda folder: running_from_its_folder(ROOT / folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_refused():
+    """Fail at the end of a test in which a fake network refused something, even if the code swallowed the error."""
+    yield
+    if refusals := take_refusals():
+        pytest.fail("\n".join(refusals), pytrace=False)
 
 
 @pytest.fixture

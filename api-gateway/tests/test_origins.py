@@ -8,6 +8,7 @@ UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 def _services(network):
     network.on("GET", "/cart", {"items": []})
     network.on("GET", "/socket.io/", {"message": "no socket today"}, 400)
+    network.on("GET", "/openapi.json", {"openapi": "3.1.0", "paths": {}})
 
 
 def _said(answer):

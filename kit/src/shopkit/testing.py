@@ -2,12 +2,14 @@
 
 `Network` answers what a test told it to. `Wiring` takes a request straight into another Flask app in this process.
 Both refuse a call that is made while the caller's database transaction is open: nothing may be locked that long.
+What they refuse is remembered, because the code under test may swallow the error: `take_refusals` is for the fixture
+that fails the test at its end.
 """
 
 import io
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import orjson
@@ -19,6 +21,8 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 Answer = tuple[int, object]
+
+_refusals: list[str] = []  # of all networks in this process, so that none can be forgotten
 
 
 class Network(BaseAdapter):
@@ -69,7 +73,7 @@ class Network(BaseAdapter):
         self.requests.append(request)
         answer = self._answers.get(key) or self._answers.get((key[0], self._pattern(*key)))
         if answer is None:
-            raise AssertionError(f"the test did not say what {' '.join(key)} answers")
+            _refuse(f"the test did not say what {' '.join(key)} answers")
         if isinstance(answer, Exception):
             raise answer
         status, body = answer(request) if callable(answer) else answer
@@ -116,7 +120,19 @@ class Wiring(BaseAdapter):
 def refuse_open_transaction() -> None:
     """No remote call inside a database transaction: the other side may be slow, and we would hold our locks so long."""
     if has_app_context() and (db := current_app.extensions.get("sqlalchemy")) and db.session().in_transaction():
-        raise AssertionError(f"{current_app.name} calls another service while its transaction is open")
+        _refuse(f"{current_app.name} calls another service while its transaction is open")
+
+
+def take_refusals() -> list[str]:
+    """What has been refused since this was last called."""
+    taken = _refusals[:]
+    _refusals.clear()
+    return taken
+
+
+def _refuse(reason: str) -> NoReturn:
+    _refusals.append(reason)
+    raise AssertionError(reason)
 
 
 def _response(request: PreparedRequest, status: int, headers: Mapping[str, str], content: bytes) -> requests.Response:
