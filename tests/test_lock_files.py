@@ -5,6 +5,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -78,3 +79,20 @@ def test_every_package_that_is_installed_is_locked():
 def test_no_address_of_a_package_index_is_written_down():
     for file in (PRODUCT, TOOLS):
         assert "://" not in file.read_text()
+
+
+@pytest.mark.parametrize("workflow", [*ROOT.glob(".github/workflows/*.yml")], ids=lambda path: path.name)
+def test_actions_of_others_are_pinned_by_commit(workflow):
+    used = re.findall(r"uses: *(.+)", workflow.read_text())
+
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", each)] == []
+
+
+def test_every_python_that_the_kit_supports_is_tried():
+    lowest = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "kit/pyproject.toml").read_text())[1]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci-cd.yml").read_text())
+
+    tried = workflow["jobs"]["check"]["strategy"]["matrix"]["python"]
+
+    assert tried == [f"3.{minor}" for minor in range(int(lowest), int(lowest) + 4)]
