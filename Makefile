@@ -9,7 +9,7 @@ help:  ## list what can be made
 check:  ## lint, type-check and shellcheck
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	cd kit/src && ../../$(PYTHON) -m mypy --config-file ../../pyproject.toml -p shopkit -p shop_events
+	cd kit/src && ../../$(PYTHON) -m mypy --config-file ../../pyproject.toml -p shopkit -p shop_events -p shop_services
 	set -e; root=$$PWD; for folder in $(FOLDERS); do (cd $$folder && "$$root/$(PYTHON)" -m mypy --config-file "$$root/pyproject.toml" *.py); done
 	$(PYTHON) -m mypy test_services.py
 	.venv/bin/shellcheck -x *.sh .ci/run
@@ -30,7 +30,7 @@ soak:  ## attack a whole shop for SOAK_SECONDS (600) and measure what another cu
 coverage:  ## run the tests on SQLite, and write what they do not reach to htmlcov/
 	$(PYTHON) -m pytest -q -n 2 --dist loadgroup --ignore=tests/hostile --cov --cov-report=html --cov-report=term:skip-covered
 
-.PHONY: run shell migrate logs coverage release
+.PHONY: run shell migrate logs coverage compose release
 
 run:  ## one service in the foreground, begun anew when its code changes: make run SERVICE=cart-service
 	./run_services.sh run $(SERVICE)
@@ -43,6 +43,9 @@ migrate:  ## bring the databases, or that of one SERVICE, to the newest schema
 
 logs:  ## follow the logs, or that of one SERVICE, in words
 	./run_services.sh logs -f $(SERVICE)
+
+compose:  ## write docker-compose.yml for the services of the table
+	$(PYTHON) -m shop_services >docker-compose.yml
 
 release:  ## write the version, date the changelog, commit and tag: make release VERSION=1.2.0
 	./release.sh $(VERSION)

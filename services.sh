@@ -1,4 +1,4 @@
-# The one list of services and ports, and what the scripts beside it share. Sourced, not run.
+# What the scripts beside it share. Sourced, not run.
 # shellcheck shell=bash
 set -euo pipefail
 umask 077 # settings, databases, ledgers and logs are for their owner's eyes only
@@ -7,9 +7,13 @@ cd "$ROOT"
 # What one terminal has set for one program must not reach all seven.
 unset PORT HOST DATABASE_URI
 
-# shellcheck disable=SC2034  # used by those who source this
-SERVICES=(auth-service profile-service product-service cart-service order-service customer-support-service)
+# Which services there are says a table, which Python reads too.
+TABLE=kit/src/shop_services/services.txt
 GATEWAY=api-gateway
+SERVICES=()
+while read -r name _; do
+  [[ -z $name || $name == '#'* || $name == "$GATEWAY" ]] || SERVICES+=("$name")
+done <"$TABLE"
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -52,10 +56,10 @@ folder_of() {
 
 # How gunicorn serves it: threads, or gevent for what holds many connections open.
 kind_of() {
-  case $1 in
-    "$GATEWAY" | customer-support-service) echo gevent ;;
-    *) echo threads ;;
-  esac
+  local name kind
+  while read -r name _ _ kind _; do
+    [[ $name != "$1" ]] || echo "$kind"
+  done <"$TABLE"
 }
 
 # As it stands in the .env of a service, without quotes and without what is said behind it.

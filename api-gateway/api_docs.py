@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, make_response, render_template, request
 
+import shop_services
 from routing import find
 from shopkit import __version__
 from shopkit.errors import PROBLEM_JSON, NotFound, Problem, ShopError, UpstreamFailed
@@ -27,24 +28,9 @@ FRESH_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 YEAR = 365 * 24 * 3600
 
-TITLES = {
-    "auth-service": "Accounts",
-    "profile-service": "Profile",
-    "product-service": "Catalogue",
-    "cart-service": "Cart",
-    "order-service": "Orders",
-    "customer-support-service": "Support",
-    "api-gateway": "Gateway",
-}
-_ABOUT = {
-    "auth-service": "Open an account, sign in, stay signed in, sign out.",
-    "profile-service": "Who you are, where your parcels go and what you pay with.",
-    "product-service": "What there is to buy, what others say of it, and what you like best.",
-    "cart-service": "What you mean to buy, at today's prices.",
-    "order-service": "Buy what is in the cart, see how far it has come, change your mind.",
-    "customer-support-service": "Ask us something; we answer in a ticket, or live in a chat.",
-    "api-gateway": "The door to all of it: whether it is open, and what lies behind.",
-}
+_PARTS = (*shop_services.SERVICES, shop_services.GATEWAY)
+TITLES = {each.name: each.title for each in _PARTS}
+_ABOUT = {each.name: each.about for each in _PARTS}
 _OVERVIEW = """\
 Everything an online shop does, as JSON over HTTP. `/api` in front of any path is the same path.
 

@@ -3,14 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-SERVICES = {
-    "auth-service": ("auth", "register", "login", "logout", "refresh"),
-    "profile-service": ("profile", "addresses", "payment-methods"),
-    "product-service": ("products", "categories", "search", "favorites", "images"),
-    "cart-service": ("cart",),
-    "order-service": ("orders", "webhooks"),
-    "customer-support-service": ("tickets", "socket.io"),
-}
+import shop_services
+
+SERVICES = {each.name: each.prefixes for each in shop_services.SERVICES}
 # In front of any path; removed, as `auth` is, before the path goes to the service.
 API = "api"
 AUTH = "auth"

@@ -1,11 +1,12 @@
 """What the gateway reads from its environment, beyond what every service does."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from math import inf
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+import shop_services
 import shopkit.settings
 from buckets import Rate
 from limits import Rates
@@ -98,15 +99,22 @@ class Count(int):
         return cls(text)
 
 
+if TYPE_CHECKING:
+    from shopkit.settings import Settings as _Addresses
+else:
+    # AUTH_SERVICE_URL and so on, one for each service of the table.
+    _Addresses = make_dataclass(
+        "_Addresses",
+        [(each.address_setting.lower(), Urls, Urls(each.address)) for each in shop_services.SERVICES],
+        bases=(shopkit.settings.Settings,),
+        frozen=True,
+        kw_only=True,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(_Addresses):
     port: int = 5000
-    auth_service_url: Urls = Urls("http://127.0.0.1:5001")
-    profile_service_url: Urls = Urls("http://127.0.0.1:5002")
-    product_service_url: Urls = Urls("http://127.0.0.1:5003")
-    cart_service_url: Urls = Urls("http://127.0.0.1:5004")
-    order_service_url: Urls = Urls("http://127.0.0.1:5005")
-    support_service_url: Urls = Urls("http://127.0.0.1:5006")
     public_url: PublicUrl = PublicUrl()
     frontend_url: OriginList = OriginList({"http://localhost:3000"})
     cors_origins: OriginList = OriginList(
@@ -130,14 +138,7 @@ class Settings(shopkit.settings.Settings):
     @property
     def upstream_urls(self) -> dict[str, list[str]]:
         """Where the services of the routing table are, by name."""
-        return {
-            "auth-service": self.auth_service_url.each,
-            "profile-service": self.profile_service_url.each,
-            "product-service": self.product_service_url.each,
-            "cart-service": self.cart_service_url.each,
-            "order-service": self.order_service_url.each,
-            "customer-support-service": self.support_service_url.each,
-        }
+        return {each.name: getattr(self, each.address_setting.lower()).each for each in shop_services.SERVICES}
 
     @property
     def rates(self) -> Rates:

@@ -23,17 +23,10 @@ import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 
+from shop_services import GATEWAY, SERVICES
 from shopkit.testing import Wiring
 
 ROOT = Path(__file__).parents[1]
-SERVICES = {
-    5001: "services/auth-service",
-    5002: "services/profile-service",
-    5003: "services/product-service",
-    5004: "services/cart-service",
-    5005: "services/order-service",
-    5006: "services/customer-support-service",
-}
 SEEDED = 3  # the references of the demonstration's orders are the numbers up to this
 # The same algorithm for a thousandth of the time: guessing a password need not take long here.
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -107,7 +100,7 @@ def make_app(apps_on, tmp_path):
 @pytest.fixture
 def shop(make_app):
     wiring = Wiring()
-    wiring.apps = {port: make_app(folder, wiring) for port, folder in SERVICES.items()}
+    wiring.apps = {each.port: make_app(each.folder, wiring) for each in SERVICES}
     return Shop(make_app("api-gateway", wiring), wiring)
 
 
@@ -151,15 +144,7 @@ def shop_rows(shop, rows_in):
 class Checkout:
     """A copy of this checkout whose services listen on free ports."""
 
-    NAMES = [
-        "auth-service",
-        "profile-service",
-        "product-service",
-        "cart-service",
-        "order-service",
-        "customer-support-service",
-        "api-gateway",
-    ]
+    NAMES = [each.name for each in (*SERVICES, GATEWAY)]
 
     def __init__(self, folder, tests_own):
         self.folder = folder
@@ -188,7 +173,7 @@ class Checkout:
 
     def _use_ports(self, env_file):
         text = env_file.read_text()
-        for default, port in zip([5001, 5002, 5003, 5004, 5005, 5006, 5000], self.ports.values(), strict=True):
+        for default, port in zip([each.port for each in (*SERVICES, GATEWAY)], self.ports.values(), strict=True):
             text = re.sub(rf"\b{default}\b", str(port), text)
         env_file.write_text(text)
 
@@ -205,18 +190,8 @@ class Checkout:
         )
 
     def smoke(self):
-        names = (
-            "AUTH_SERVICE",
-            "PROFILE_SERVICE",
-            "PRODUCT_SERVICE",
-            "CART_SERVICE",
-            "ORDER_SERVICE",
-            "SUPPORT_SERVICE",
-        )
-        urls = {
-            f"{name}_URL": f"http://127.0.0.1:{port}"
-            for name, port in zip((*names, "GATEWAY"), self.ports.values(), strict=True)
-        }
+        settings = {each.name: each.address_setting for each in SERVICES} | {GATEWAY.name: "GATEWAY_URL"}
+        urls = {settings[name]: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         return self.run("test_services.py", **urls)
 
     def pid(self, name):

@@ -7,12 +7,12 @@ import pytest
 import schemathesis
 from flask import Flask
 
-SERVICES = ["auth", "profile", "product", "cart", "order", "customer-support"]
+from shop_services import SERVICES
 
 
 @pytest.fixture
 def documents(make_app, network):
-    apps = {f"{name}-service": make_app(f"services/{name}-service", network) for name in SERVICES}
+    apps = {each.name: make_app(each.folder, network) for each in SERVICES}
     return {name: app.test_client().get("/openapi.json").json for name, app in apps.items()}
 
 

@@ -17,10 +17,11 @@ from alembic.migration import MigrationContext
 from flask_migrate import downgrade, upgrade
 from sqlalchemy.dialects import sqlite
 
+import shop_services
 from shopkit import migrate
 
 ROOT = Path(__file__).parents[1]
-SERVICES = ("auth", "profile", "product", "cart", "order", "customer-support")
+SERVICES = [each.name.removesuffix("-service") for each in shop_services.SERVICES]
 REVISIONS = [
     (name, file.name[:4])
     for name in SERVICES

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from shop_services import SERVICES
 from shopkit.auth import EVERYONE, PEOPLE, SERVICE, allowed_roles
 
 # Routes that anybody may use. What is not here asks who is calling.
@@ -56,12 +57,10 @@ def _routes(app):
             yield f"{method} {rule.rule}", rule, allowed_roles(app, rule.endpoint, rule.rule)
 
 
-@pytest.fixture(
-    params=["auth", "profile", "product", "cart", "order", "customer-support"],
-)
+@pytest.fixture(params=SERVICES, ids=lambda entry: entry.name)
 def service_app(request, make_app, network):
     """Each service by itself, seeded; who is calling is decided by the test's network."""
-    return make_app(f"services/{request.param}-service", network)
+    return make_app(request.param.folder, network)
 
 
 def test_what_is_public_is_listed(service_app):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import shop_services
 from shopkit import retention
 from shopkit.settings import Days
 
 ROOT = Path(__file__).parents[1]
-SERVICES = ("auth", "profile", "product", "cart", "order", "support")
+SERVICES = [each.name.removeprefix("customer-").removesuffix("-service") for each in shop_services.SERVICES]
 LISTED = {
     (cells[0], cells[1].strip("`")): cells
     for line in (ROOT / "docs/operations.md").read_text().splitlines()
