@@ -150,7 +150,7 @@ def test_silent_connections_give_way_to_a_newcomer(gateway, crowd):
 
 
 def test_who_has_its_share_of_connections_is_refused_more_and_told_so(start, upstream):
-    with start(MAX_SOCKETS=12, CONNECT_TIMEOUT=10) as gateway, ExitStack() as opened:
+    with start(MAX_SOCKETS=12, CONNECT_TIMEOUT=10, MAX_IN_FLIGHT_PER_ADDRESS=64) as gateway, ExitStack() as opened:
         clients = [opened.enter_context(_connect(gateway)) for _ in range(64)]  # an eighth
         for client in clients:
             client.sendall(CART.replace(b"/cart", b"/cart/slow"))
