@@ -148,7 +148,7 @@ class Checkout:
 
     def __init__(self, folder, tests_own):
         self.folder = folder
-        self._terminal = {name: value for name, value in os.environ.items() if name not in tests_own}
+        self.terminal = {name: value for name, value in os.environ.items() if name not in tests_own}
         tracked = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607
             cwd=ROOT,
@@ -181,7 +181,7 @@ class Checkout:
         return subprocess.run(  # noqa: S603
             [str(self.folder / script), *arguments],
             cwd="/",  # the scripts work from anywhere
-            env={**self._terminal, **environment},
+            env={**self.terminal, **environment},
             capture_output=True,
             text=True,
             timeout=200,
