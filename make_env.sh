@@ -73,12 +73,12 @@ add_missing() {
 # Accounts that are newer than the auth service's file get a line that counts instead of the one above it. One that
 # has another secret there is only named, as what exists is not ours to change.
 introduce_accounts() {
-  local file name secret clients new=()
-  clients=$(setting_of auth-service SERVICE_CLIENTS)
+  local name secret secrets clients new=()
+  clients=$(settings_of SERVICE_CLIENTS auth-service)
   clients=${clients// /}
-  for file in services/*/.env; do
-    name=$(basename "$(dirname "$file")")
-    secret=$(setting_of "$name" SERVICE_CLIENT_SECRET)
+  secrets=$(settings_of SERVICE_CLIENT_SECRET "${SERVICES[@]}")
+  for name in "${SERVICES[@]}"; do
+    IFS= read -r secret || true # the last lines may be empty
     if [[ -z $secret || ,$clients, == *",$name:$secret,"* ]]; then
       continue
     elif [[ ,$clients == *",$name:"* ]]; then
@@ -87,7 +87,7 @@ introduce_accounts() {
       clients+=${clients:+,}$name:$secret
       new+=("$name")
     fi
-  done
+  done <<<"$secrets"
   ((${#new[@]})) || return 0
   append services/auth-service "# With the accounts of ${new[*]}."$'\n'"SERVICE_CLIENTS=$clients"
   say "  added the accounts of ${new[*]} to services/auth-service/.env"
@@ -95,7 +95,7 @@ introduce_accounts() {
 
 # What an older example gave as a lease is shorter than a step of a checkout can take, and the service would not start.
 lengthen_lease() {
-  [[ $(setting_of order-service CHECKOUT_LEASE_SECONDS) == 60 ]] || return 0
+  [[ $(settings_of CHECKOUT_LEASE_SECONDS order-service) == 60 ]] || return 0
   append services/order-service $'# The 60 from before is less than a step can take.\nCHECKOUT_LEASE_SECONDS=120'
   say "  added CHECKOUT_LEASE_SECONDS=120 to services/order-service/.env: 60, as it was, is too short by now"
 }
@@ -110,5 +110,8 @@ for name in "${SERVICES[@]}" "$GATEWAY"; do
     make "$folder"
   fi
 done
-introduce_accounts
-lengthen_lease
+# What older files lack is seen once everything is installed, which ends with this script. New files lack nothing.
+if [[ -x .venv/bin/python ]]; then
+  introduce_accounts
+  lengthen_lease
+fi

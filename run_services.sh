@@ -29,6 +29,7 @@ only_one() {
 
 show_status() {
   local name
+  [[ -n $PORTS ]] || read_ports
   for name in "$@"; do
     if ! is_running "$name"; then
       say "  $name is stopped"

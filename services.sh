@@ -55,19 +55,34 @@ folder_of() {
 }
 
 # How gunicorn serves it: threads, or gevent for what holds many connections open.
-kind_of() {
-  local name kind
-  while read -r name _ _ kind _; do
-    [[ $name != "$1" ]] || echo "$kind"
-  done <"$TABLE"
+kind_of() { column_of "$1" 4; }
+
+column_of() { awk -v name="$1" -v column="$2" '$1 == name { print $column }' "$TABLE"; }
+
+# What a setting is in the .env of each named service, a line each, as Python reads it: settings_of PORT cart-service …
+settings_of() {
+  local name folders=()
+  for name in "${@:2}"; do folders+=("$(folder_of "$name")"); done
+  .venv/bin/python -m shopkit.env_file "$1" "${folders[@]}"
 }
 
-# As it stands in the .env of a service, without quotes and without what is said behind it.
-setting_of() {
-  sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$2[[:space:]]*=[[:space:]]*//p" "$(folder_of "$1")/.env" |
-    sed -nE "s/[[:space:]]+#.*//; s/[[:space:]]+$//; s/^(['\"])(.*)\1$/\2/; \$p"
+PORTS= # " auth-service=5001 …", once they have been read
+
+read_ports() {
+  local name port ports
+  ports=$(settings_of PORT "${SERVICES[@]}" "$GATEWAY")
+  for name in "${SERVICES[@]}" "$GATEWAY"; do
+    IFS= read -r port || true # the last lines may be empty
+    PORTS+=" $name=${port:-$(column_of "$name" 3)}"
+  done <<<"$ports"
 }
-port_of() { setting_of "$1" PORT; }
+
+port_of() {
+  local after
+  [[ -n $PORTS ]] || read_ports
+  after=${PORTS#* "$1="}
+  echo "${after%% *}"
+}
 
 # Process ids and titles of all that gunicorn runs, here and elsewhere.
 # From /proc where there is one: small Linux images have no ps, and other systems no /proc.
@@ -120,6 +135,7 @@ is_ready() (
 start() {
   local name port starting=() arguments=()
   mkdir -p .run logs
+  [[ -n $PORTS ]] || read_ports # here, as in a subshell it would be forgotten
   for name in "$@"; do
     if is_running "$name"; then
       say "  $name is running already"

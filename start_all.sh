@@ -8,7 +8,7 @@ say "Starting …"
 start "${SERVICES[@]}" "$GATEWAY"
 say
 say "The shop is open: http://localhost:$(port_of "$GATEWAY")"
-if [[ ${SEED_DEMO_DATA-$(setting_of auth-service SEED_DEMO_DATA)} == true ]]; then
+if [[ ${SEED_DEMO_DATA-$(settings_of SEED_DEMO_DATA auth-service)} == true ]]; then
   say "  customers   alice / password123, bob / password123"
   say "  staff       support / password123, admin / password123"
 else

@@ -1,6 +1,7 @@
 """The settings that make_env.sh makes, and what it adds to those from before."""
 
 import re
+import subprocess
 
 import pytest
 
@@ -147,3 +148,36 @@ def test_a_lost_env_file_comes_back_with_the_secret_that_the_other_side_knows(ch
     checkout.env_file(lost).write_text(kept)
 
     assert account.search(remade).group(1) == account.search(checkout.env_file(other).read_text()).group(1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PORT=7001",
+        "PORT=7001\r",
+        "export PORT = 7001",
+        "PORT='7001' # the one that is free",
+        'PORT="7001"',
+        "PORT=\nPORT=7001",
+        "NUMBER=7001\nPORT=${NUMBER}",
+        "# PORT=7002\nPORT=7001\n#PORT=7003",
+    ],
+)
+def test_scripts_read_settings_as_the_services_do_whoever_wrote_them(checkout, line):
+    assert _port_of_cart_service(checkout, line) == "7001"
+
+
+@pytest.mark.parametrize("line", ["", "PORT=", "PORT=''", "#PORT=7001"])
+def test_a_port_that_is_not_said_is_that_of_the_table(checkout, line):
+    assert _port_of_cart_service(checkout, line) == "5004"
+
+
+def _port_of_cart_service(checkout, text):
+    env_file = checkout.env_file("cart-service")
+    complete = env_file.read_text()
+    env_file.write_text(text + "\n", newline="")
+    try:
+        command = ["bash", "-c", 'source "$0"; port_of cart-service', checkout.folder / "services.sh"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    finally:
+        env_file.write_text(complete)

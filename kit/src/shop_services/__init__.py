@@ -38,6 +38,11 @@ class ServiceEntry:
         return f"http://127.0.0.1:{self.port}"
 
 
+def port_of(name: str) -> int:
+    """The port that a service has if nobody says otherwise; 5000 for what is not in the table."""
+    return next((each.port for each in _ALL if each.name == name), GATEWAY.port)
+
+
 def read(text: str) -> tuple[ServiceEntry, ...]:
     """:raise ValueError: a line is incomplete."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]

@@ -20,7 +20,7 @@ import orjson
 from flask import Flask, Response, g, has_request_context, request
 
 from shopkit.log_files import LogFile
-from shopkit.settings import SettingsError
+from shopkit.settings import server_count
 
 MAX_BYTES = 10 * 1024 * 1024
 MOST_OF_TRACEBACK = 8000  # letters: how it begins and how it ends
@@ -118,10 +118,7 @@ def _standard_error() -> dict[str, Any]:
     path = os.environ.get("LOG_FILE")
     if not path:
         return {"class": "logging.StreamHandler"}
-    text = os.environ.get("LOG_MAX_BYTES", "").strip() or str(MAX_BYTES)
-    if not text.isdecimal() or int(text) == 0:
-        raise SettingsError("LOG_MAX_BYTES does not make sense: it has to be a whole number above zero.")
-    return {"()": LogFile, "path": path, "max_bytes": int(text)}
+    return {"()": LogFile, "path": path, "max_bytes": server_count("LOG_MAX_BYTES", MAX_BYTES)}
 
 
 def set_up(service: str) -> None:

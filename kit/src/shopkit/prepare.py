@@ -5,7 +5,6 @@ once: one of them prepares, the others wait.
 """
 
 import fcntl
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from flask import Flask
 
 from shopkit import logs, migrate
 from shopkit.private_files import keep_private
-from shopkit.settings import SettingsError
+from shopkit.settings import SettingsError, server_setting
 
 _LOCK = 0x5409  # any number, as long as every instance takes the same
 
@@ -41,8 +40,8 @@ def main(*, seed: bool | None = None) -> None:
     app = import_module("app").app
     logs.set_up(app.config["SERVICE_NAME"])
     if seed is None:
-        seed = os.environ.get("SEED_DEMO_DATA", "") == "true"
-        if seed and not _is_loopback(os.environ.get("GATEWAY_ADDRESS", "localhost")):
+        seed = server_setting("SEED_DEMO_DATA", "false") == "true"
+        if seed and not _is_loopback(server_setting("GATEWAY_ADDRESS", "localhost")):
             raise SettingsError(
                 "SEED_DEMO_DATA is true, and GATEWAY_ADDRESS lets others in: they would know the passwords of all "
                 "accounts, the administrator's too. Set SEED_DEMO_DATA=false in every service's .env."

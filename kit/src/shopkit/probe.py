@@ -1,8 +1,11 @@
 """Ask the service of this container whether it is ready; the exit code says so. `python -m shopkit.probe`"""
 
-import os
 import sys
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import shop_services
+from shopkit.settings import server_count
 
 
 def is_ready(port: int) -> bool:
@@ -17,4 +20,4 @@ def is_ready(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not is_ready(int(os.environ["PORT"])))
+    sys.exit(not is_ready(server_count("PORT", shop_services.port_of(Path.cwd().name))))

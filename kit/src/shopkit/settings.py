@@ -36,6 +36,19 @@ class Hours(Days):
 KEEP_EVENTS, KEEP_HANDLED, KEEP_ANSWERS = Days(7), Days(90), Hours(hours=24)
 
 
+def server_setting(name: str, default: str) -> str:
+    """What the environment says to the server around an app; an empty setting means its default."""
+    return os.environ.get(name, "").strip() or default
+
+
+def server_count(name: str, default: int) -> int:
+    """:raise SettingsError: it is no whole number above zero."""
+    text = server_setting(name, str(default))
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"{name} does not make sense: it has to be a whole number above zero.")
+    return int(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Common to all services; a service adds its own by subclassing.

@@ -12,17 +12,19 @@ from typing import Any
 from dotenv import load_dotenv
 from gunicorn.glogging import Logger as GunicornLogger
 
+import shop_services
 from shopkit import log_files, logs
 from shopkit.private_files import keep_private
+from shopkit.settings import server_count, server_setting
 
 load_dotenv(Path(".env"))
 keep_private("instance")
 
 name = proc_name = Path.cwd().name
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ['PORT']}"
+bind = f"{server_setting('HOST', '127.0.0.1')}:{server_count('PORT', shop_services.port_of(name))}"
 worker_class: str | type = "gthread"
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
-threads = int(os.environ.get("THREADS", "8"))
+workers = server_count("WEB_CONCURRENCY", 1)
+threads = server_count("THREADS", 8)
 keepalive = 75  # longer than any client keeps an idle connection, so that it is the client who closes
 graceful_timeout = 5
 preload_app = True

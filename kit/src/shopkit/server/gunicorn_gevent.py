@@ -4,11 +4,11 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything else, since the app is loaded before the workers are forked
 
-import os  # noqa: E402
 import resource  # noqa: E402
 
 from shopkit.server.gevent_worker import Worker  # noqa: E402
 from shopkit.server.gunicorn_conf import *  # noqa: E402, F403 - the same settings, but for the worker
+from shopkit.settings import server_setting  # noqa: E402
 
 
 def _allow_open_files(needed: int) -> None:
@@ -21,7 +21,7 @@ def _allow_open_files(needed: int) -> None:
 
 worker_class = Worker
 workers = 1  # Socket.IO sessions live in one process; more capacity is more instances
-worker_connections = int(os.environ.get("MAX_SOCKETS") or 3000) + 500  # so that open sockets leave room for requests
+worker_connections = int(server_setting("MAX_SOCKETS", "3000")) + 500  # so that open sockets leave room for requests
 keepalive = 30
 sendfile = False  # it would send without the head that waits for a body
 limit_request_line = limit_request_field_size = 8190
