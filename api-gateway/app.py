@@ -16,7 +16,7 @@ from measures import Gauges, Measures
 from origins import Origins
 from proxy import Proxy
 from settings import Settings
-from shopkit import errors, logs, metrics
+from shopkit import errors, headers, logs, metrics
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.server import edge
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     logs.init_app(app)
     counts = metrics.init_app(app)
     errors.init_app(app)
+    headers.init_app(app)
     security.init_app(app)
     origins = Origins(settings.origins, app)
     edge.declare(edge.Edge(security.error_headers(origins), caps_addresses=not settings.trusted_proxies))

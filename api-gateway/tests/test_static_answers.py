@@ -112,7 +112,6 @@ def test_what_does_not_become_smaller_is_not_compressed(ask, body):
         ("*, gzip;q=0", False),
         ("identity", False),
         ("x-gzip", False),
-        ("gzip" + "," * 1000, False),
     ],
 )
 def test_compression_is_used_only_where_it_is_accepted(accepted, is_accepted):

@@ -17,7 +17,19 @@ from werkzeug.exceptions import RequestURITooLarge, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
-from shopkit import __version__, auth, background, database, errors, health, idempotency, logs, metrics, retention
+from shopkit import (
+    __version__,
+    auth,
+    background,
+    database,
+    errors,
+    headers,
+    health,
+    idempotency,
+    logs,
+    metrics,
+    retention,
+)
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
@@ -66,6 +78,7 @@ def create_service(
     logs.init_app(app)
     metrics.init_app(app)
     errors.init_app(app)
+    headers.init_app(app)
     app.before_request(_refuse_query)
     app.before_request(_refuse_repeated)
     checks = {each.name: each.ping for each in needs}
