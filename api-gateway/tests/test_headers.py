@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 MOST_SECONDS = 0.1
-SIZES = (8_000, 32_000)
+SIZE = 32_000
 NAMES = [
     *("Accept", "Accept-Encoding", "Accept-Language", "Cookie", "Range", "If-None-Match", "If-Range", "Content-Type"),
     *("X-Forwarded-For", "X-Forwarded-Host", "X-Service-Authorization", "Origin", "Authorization", "Connection"),
@@ -29,6 +29,8 @@ def ready_client(app, network):
     client = app.test_client(use_cookies=False)
     network.on("GET", "/cart", {"items": []})
     network.on("GET", "/socket.io/", {})
+    network.on("GET", "/health/ready", {"status": "ok"})
+    network.on("GET", "/openapi.json", {"paths": {}, "components": {"schemas": {}}})
     for path in PATHS:
         client.get(path)
     return client
@@ -46,17 +48,16 @@ def _seconds(ask):
     return min(spent)
 
 
-def _hostile(start, end, size):
+def _hostile(start, end):
     """Something like `a=<much white space>"`: the start once, its last letter again and again, and an end."""
-    return start + start[-1] * (size - len(start) - 1) + end
+    return start + start[-1] * (SIZE - len(start) - 1) + end
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", NAMES)
-def test_no_header_takes_longer_to_read_than_to_send(ready_client, name, size):
+def test_no_header_takes_longer_to_read_than_to_send(ready_client, name):
     for path in PATHS:
         for start, end in HOSTILE:
-            ask = partial(ready_client.get, path, headers={name: _hostile(start, end, size)})
+            ask = partial(ready_client.get, path, headers={name: _hostile(start, end)})
 
             assert _seconds(ask) < MOST_SECONDS, (path, start, end)
             assert ask().status_code in (200, 401, 404, 431, 502), (path, start, end)
@@ -66,7 +67,7 @@ def test_no_header_takes_longer_to_read_than_to_send(ready_client, name, size):
 def test_no_preflight_does(ready_client, name):
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
     for start, end in HOSTILE:
-        headers = {**asked, name: _hostile(start, end, 32_000)}
+        headers = {**asked, name: _hostile(start, end)}
 
         assert _seconds(partial(ready_client.options, "/cart", headers=headers)) < MOST_SECONDS, (start, end)
 
