@@ -183,13 +183,16 @@ def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, partners
     assert charges() == []
 
 
-def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_total(check_out, partners, steps, charges):
-    prices = [{"product_id": 1, "unit_price": 21}, {"product_id": 7, "unit_price": 9.99}]
+@pytest.mark.parametrize(("price", "total"), [(21, 51.99), (20, 49.99)])
+def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_total(
+    check_out, partners, steps, charges, price, total
+):
+    prices = [{"product_id": 1, "unit_price": price}, {"product_id": 7, "unit_price": 9.99}]
     partners.on("POST", "/internal/reservations", {"items": prices}, 201)
 
     response = check_out()
 
-    assert (response.status_code, response.json["code"], response.json["total"]) == (409, "total_changed", 51.99)
+    assert (response.status_code, response.json["code"], response.json["total"]) == (409, "total_changed", total)
     assert steps()[-2:] == ["release", "return"]
     assert charges() == []
 

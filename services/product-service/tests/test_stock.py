@@ -356,6 +356,17 @@ class TestExpiry:
 
         assert on_shelf(1) == (5, 2)
 
+    def test_it_is_released_when_its_time_is_over_and_no_second_sooner(self, app, client, service, reserve, on_shelf):
+        import stock
+
+        held = reserve(p1=2).json["reservation_id"]
+        expires_at = datetime.fromisoformat(client.get(f"{RESERVATIONS}/{held}", headers=service).json["expires_at"])
+        with app.app_context():
+            released = [stock.release_expired(expires_at - timedelta(seconds=1)), stock.release_expired(expires_at)]
+
+        assert released == [0, 1]
+        assert on_shelf(1) == (5, 0)
+
     def test_no_more_than_a_bounded_number_is_released_at_once_the_oldest_first(
         self, app, reserve, on_shelf, monkeypatch
     ):
