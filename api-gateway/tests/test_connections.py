@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import socket
+import struct
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -165,3 +167,98 @@ def test_who_has_its_share_of_connections_is_refused_more_and_told_so(start, ups
         assert _ask(gateway)[0] == 200
         upstream.go_on.set()
         assert all(client.recv(65536).startswith(b"HTTP/1.1 200 ") for client in clients)
+
+
+DRIPPING = {
+    "heads": CART[:-2] + b"X-Test: ",
+    "bodies": b"POST /cart/items HTTP/1.1\r\nHost: shop\r\nContent-Length: 900000\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("begin", DRIPPING.values(), ids=DRIPPING)
+def test_two_thousand_that_drip_cost_the_worker_little(gateway, crowd, begin):
+    clients = crowd(addresses=10, each=200, sent=begin)
+
+    def drip() -> None:
+        for client in clients:
+            with suppress(OSError):
+                client.send(b"a")
+        time.sleep(0.02)
+
+    with _in_background(drip):
+        time.sleep(1)
+        before, began = _cpu_seconds(gateway), time.monotonic()
+        answers = []
+        while time.monotonic() < began + 3:
+            answers.append(_ask(gateway, GET))
+            time.sleep(0.1)
+        share = (_cpu_seconds(gateway) - before) / (time.monotonic() - began)
+
+    assert {status for status, _ in answers} == {200}
+    assert share < 0.4
+
+
+def test_large_heads_that_never_end_do_not_fill_the_memory_and_it_is_given_back(start):
+    head = CART[:-2] + b"".join(b"X-%d: %b\r\n" % (number, b"a" * 1000) for number in range(27))
+    with start() as gateway:
+        before = _megabytes(gateway)
+        with ExitStack() as opened:
+            for number in range(2000):
+                client = opened.enter_context(_connect(gateway, f"127.0.1.{number % 10 + 1}"))
+                with suppress(OSError):
+                    client.sendall(head)
+            assert _ask(gateway, GET)[0] == 200
+            assert _megabytes(gateway) < before + 50
+
+        _until(lambda: _megabytes(gateway) < before + 15)
+
+
+def test_connections_that_are_reset_at_once_leave_nothing_behind(gateway):
+    _ask(gateway, GET)
+    files, lines = _descriptors(gateway), len(_log(gateway).splitlines())
+    for number in range(3000):
+        client = _connect(gateway, f"127.0.1.{number % 20 + 1}")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.send(GET[: number % 20])
+        client.close()
+
+    assert _ask(gateway, GET)[0] == 200
+    _until(lambda: _descriptors(gateway) <= files)
+    assert len(_log(gateway).splitlines()) <= lines + 1
+
+
+def test_who_finds_no_descriptor_left_takes_that_of_a_silent_one(gateway, crowd):
+    _ask(gateway)
+    pid, needed = int(_worker(gateway).name), _descriptors(gateway) + 30
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (needed, limits[1]))
+    try:
+        crowd(addresses=1, each=100)
+        statuses = {_ask(gateway, GET)[0] for _ in range(10)}
+        before = _cpu_seconds(gateway)
+        time.sleep(1)
+        used = _cpu_seconds(gateway) - before
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+    assert statuses == {200}
+    assert used < 0.5  # it does not spin
+    assert "Traceback" not in _log(gateway)
+
+
+def test_who_reads_its_answer_too_slowly_is_ended_in_time(start, upstream, tmp_path):
+    (tmp_path / "impatient.py").write_text(
+        "from shopkit.server.gevent_worker import Worker as Patient\nclass Worker(Patient):\n    answer_seconds = 1\n"
+    )
+    arguments = "--worker-class impatient.Worker"
+    with start(GUNICORN_CMD_ARGS=arguments, PYTHONPATH=tmp_path) as gateway, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(gateway.address)
+        client.sendall(CART.replace(b"/cart", b"/cart/endless"))
+
+        def sip() -> None:
+            client.recv(500)
+            time.sleep(0.25)
+
+        with _in_background(sip):  # 2000 bytes a second
+            assert upstream.hung_up.wait(30)

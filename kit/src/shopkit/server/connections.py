@@ -98,10 +98,13 @@ class Connections:
         self._silent.pop(peer, None)
         self._sending.pop(peer, None)
 
-    def make_room(self) -> None:
-        """End one that is silent or slow, because the system has no room for another."""
-        if victim := next(iter(self._silent), None) or self._slowest(self._sending):
-            self._send_away(victim)
+    def make_room(self) -> bool:
+        """End one that is silent or slow, because the system has no room for another; False if there is none."""
+        victim = next(iter(self._silent), None) or self._slowest(self._sending)
+        if victim is None:
+            return False
+        self._send_away(victim)
+        return True
 
     def end_request(self, peer: Peer) -> None:
         """Its request has been answered."""

@@ -200,10 +200,9 @@ class Worker(GeventWorker):
 
     def _miss(self, error: OSError) -> None:
         """A connection could not be accepted: because it has ended already, or because there is no room for it."""
-        if error.errno not in _NO_ROOM:
-            sleep(0)
+        if error.errno not in _NO_ROOM or self._connections.make_room():
+            sleep(0)  # for whoever has been ended to end
             return
-        self._connections.make_room()
         now = time.monotonic()
         if now - self._warned > 10:
             self._warned = now
