@@ -5,12 +5,13 @@ each request; where it does not, and between services, they stay paths. No `Host
 """
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import has_request_context, request
 
 HEADER = "X-Public-Url"
 
+_PREFIX = re.compile(r"(?:/[a-z]+)*")
 _LOOPBACK = r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])"
 _LOOPBACK_HOST = re.compile(rf"{_LOOPBACK}(?::[0-9]{{1,5}})?", re.IGNORECASE)
 _LOOPBACK_URL = re.compile(rf"^(https?://){_LOOPBACK}(?=[:/]|$)", re.IGNORECASE)
@@ -37,7 +38,9 @@ def relative(address: str) -> str:
 
 def here() -> str:
     """The address of the request as whoever asks knows it, without its query."""
-    return absolute(urlsplit(request.base_url).path)
+    path = urlsplit(request.base_url).path
+    # What the gateway removed; anything else, like //stranger.example, somebody made up who asks us without it.
+    return absolute(path if _PREFIX.fullmatch(request.script_root) else quote(request.path))
 
 
 def _public_url() -> str:
