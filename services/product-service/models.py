@@ -22,6 +22,11 @@ idempotency.keep_keys(db)
 
 
 _TO_ANNOUNCE = sa.text("stock <> announced_stock")
+_ON_SALE = sa.text("archived_at IS NULL")
+
+
+def _of_what_is_sold(name: str, *columns: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=_ON_SALE, postgresql_where=_ON_SALE)
 
 
 class Product(Created, db.Model):
@@ -32,12 +37,15 @@ class Product(Created, db.Model):
         sa.CheckConstraint("reserved <= on_hand", "reserved_is_on_hand"),
         sa.CheckConstraint("old_price IS NULL OR old_price > price", "reduced"),
         sa.Index("ix_products_to_announce", "id", sqlite_where=_TO_ANNOUNCE, postgresql_where=_TO_ANNOUNCE),
+        _of_what_is_sold("ix_products_on_sale", "id"),
+        _of_what_is_sold("ix_products_by_category", "category", "id"),
+        _of_what_is_sold("ix_products_by_price", "price", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(NAME_LENGTH))
     description: Mapped[str] = mapped_column(sa.String(DESCRIPTION_LENGTH))
-    category: Mapped[str] = mapped_column(sa.String(CATEGORY_LENGTH), index=True)
+    category: Mapped[str] = mapped_column(sa.String(CATEGORY_LENGTH))
     # name, description and category without case: LIKE of SQLite knows the letters of ASCII only
     search_text: Mapped[str] = mapped_column(
         sa.String(LONGEST_FOLDING * (NAME_LENGTH + DESCRIPTION_LENGTH + CATEGORY_LENGTH) + 2)
@@ -90,7 +98,7 @@ class Purchase(db.Model):
 
 class Review(Created, db.Model):
     __tablename__ = "reviews"
-    __table_args__ = (sa.UniqueConstraint("product_id", "user_id"),)
+    __table_args__ = (sa.UniqueConstraint("product_id", "user_id"), sa.Index(None, "product_id", "id"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     product_id: Mapped[int] = mapped_column(sa.ForeignKey("products.id"))

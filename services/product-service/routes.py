@@ -19,7 +19,7 @@ from schemas import (
     Products,
     SearchQuery,
 )
-from search import matching, on_sale, with_words
+from search import matching, on_sale, searching, turn_for, with_words
 from shopkit.auth import ADMIN, current_user, only, public
 from shopkit.database import fetch_or_404, now
 from shopkit.errors import NotFound
@@ -46,7 +46,8 @@ def list_products(query: ProductQuery) -> Answer:
 
     `in_stock=false` lists what is sold out; products without a review come last by rating, and meet no `min_rating`.
     """
-    return page_of(matching(query), query, ProductOut)
+    with turn_for(query):
+        return page_of(matching(query), query, ProductOut)
 
 
 @products.get("/products/<int:product_id>", responses={200: ProductOut})
@@ -62,7 +63,8 @@ def show_product(path: ProductPath) -> Answer:
 @public
 def search(query: SearchQuery) -> Answer:
     """Find products whose name, description or category contains every word."""
-    return page_of(on_sale().where(*with_words(query.q)).order_by(Product.id), query, ProductOut)
+    with searching:
+        return page_of(on_sale().where(*with_words(query.q)).order_by(Product.id), query, ProductOut)
 
 
 @products.get("/categories", responses={200: Categories})

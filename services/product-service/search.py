@@ -1,11 +1,19 @@
 """Finding products: what is sold, by its properties and by words, in an order."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
 
 from models import Product
 from schemas import ProductQuery
+from shopkit.slots import Slots
+
+# Searches that may look at every product: so many at once, and so many more that wait; THREADS has to be well above the
+# sum, so that the pages that an index finds never wait for them.
+searching = Slots(2, places=20)
+_BY_ID = {None, "newest"}
+_BY_INDEX = {*_BY_ID, "price", "-price"}
 
 ORDERS: dict[str | None, sa.ColumnElement[Any]] = {
     None: Product.id.asc(),
@@ -16,6 +24,14 @@ ORDERS: dict[str | None, sa.ColumnElement[Any]] = {
     "-rating": Product.rating.desc().nulls_last(),
     "name": Product.search_text.asc(),  # begins with the name
 }
+
+
+def turn_for(wanted: ProductQuery) -> AbstractContextManager[None]:
+    """The context in which to look for it: one's own turn, unless an index finds it."""
+    filters = wanted.q, wanted.in_stock, wanted.min_rating, wanted.min_price, wanted.max_price
+    is_filtered = any(each not in (None, "") for each in filters)
+    is_sorted = wanted.sort not in (_BY_INDEX if not wanted.category else _BY_ID)
+    return searching if wanted.ids is None and (is_filtered or is_sorted) else nullcontext()
 
 
 def on_sale() -> sa.Select[tuple[Product]]:

@@ -30,6 +30,17 @@ OURSELVES = User(id=0, username="product-service", email="", role=SERVICE)
 Wanted = Mapping[int, int]
 """How many of which product."""
 
+_on_hand, _reserved = Product.on_hand + sa.bindparam("more_on_hand"), Product.reserved + sa.bindparam("more_reserved")
+# Check and change are one statement: the last one is sold once. What it returns is the product as it is then; to find
+# that out for every product that was read before, as SQLAlchemy would, takes long for many.
+_BOOKING = (
+    sa.update(Product)
+    .where(Product.id == sa.bindparam("product"), _on_hand >= _reserved)
+    .values(on_hand=_on_hand, reserved=_reserved)
+    .returning(Product)
+    .execution_options(populate_existing=True, synchronize_session=False)
+)
+
 
 @dataclass(frozen=True)
 class Move:
@@ -100,10 +111,11 @@ def reserve(reservation_id: str, wanted: Wanted, lifetime: timedelta, by: User) 
     if not _is_new(reservation):
         return _repeated(reservation_id, wanted), False
     on_sale = Product.archived_at.is_(None)
-    held = {
-        product_id: _book(by, RESERVE, product_id, on_sale, reserved=wanted[product_id], reservation_id=reservation_id)
-        for product_id in sorted(wanted)
-    }
+    with db.session.no_autoflush:  # all movements are written together
+        held = {
+            each: _book(by, RESERVE, each, on_sale, reserved=wanted[each], reservation_id=reservation_id)
+            for each in sorted(wanted)
+        }
     _refuse_lacking({product_id: wanted[product_id] for product_id, product in held.items() if product is None})
     reservation.items = [
         ReservationItem(product=product, quantity=wanted[product.id], unit_price=product.price)
@@ -181,17 +193,10 @@ def _book(
 ) -> Product | None:
     """Change the stock and write down why, unless less than nothing would be left to buy.
 
-    This alone changes the stock, so the movements of a product always add up to it. Check and change are one
-    statement: the last one is sold once.
+    This alone changes the stock, so the movements of a product always add up to it.
     """
-    changing = (
-        sa.update(Product)
-        .where(Product.id == product_id, Product.on_hand + on_hand >= Product.reserved + reserved, *conditions)
-        .values(on_hand=Product.on_hand + on_hand, reserved=Product.reserved + reserved)
-        .returning(Product)
-        .execution_options(populate_existing=True)
-    )
-    product: Product | None = db.session.scalar(changing)
+    changes = {"product": product_id, "more_on_hand": on_hand, "more_reserved": reserved}
+    product: Product | None = db.session.scalar(_BOOKING.where(*conditions), changes)
     if product is not None:
         movement = StockMovement(
             product_id=product_id,
@@ -258,12 +263,14 @@ def _move_on(ids: list[str], to: str, by: User) -> None:
         .where(ReservationItem.reservation_id.in_(claimed))
         .order_by(ReservationItem.product_id, ReservationItem.reservation_id)
     )
-    for item in db.session.execute(items).all():
-        _book(
-            by,
-            move.kind,
-            item.product_id,
-            on_hand=move.on_hand * item.quantity,
-            reserved=move.reserved * item.quantity,
-            reservation_id=item.reservation_id,
-        )
+    found = db.session.execute(items).all()
+    with db.session.no_autoflush:  # all movements are written together
+        for item in found:
+            _book(
+                by,
+                move.kind,
+                item.product_id,
+                on_hand=move.on_hand * item.quantity,
+                reserved=move.reserved * item.quantity,
+                reservation_id=item.reservation_id,
+            )

@@ -17,6 +17,7 @@ from schemas import (
     ReservationPath,
     StockReconciliationOut,
 )
+from search import searching
 from shopkit.auth import ADMIN, current_user, only
 from shopkit.database import fetch_or_404
 from shopkit.idempotency import idempotent
@@ -52,9 +53,10 @@ def list_movements(path: ProductPath, query: Page) -> Answer:
 @only(ADMIN)
 def reconcile_stock() -> Answer:
     """Count the stock again, from the movements and from what is held; nothing is wrong if no product is named."""
-    return StockReconciliationOut(
-        products_wrong=reconciliation.wrong_products(), reservations=reconciliation.reservations_by_status()
-    )
+    with searching:
+        return StockReconciliationOut(
+            products_wrong=reconciliation.wrong_products(), reservations=reconciliation.reservations_by_status()
+        )
 
 
 @stock.post(RESERVATIONS, responses={200: ReservationOut, 201: ReservationOut})

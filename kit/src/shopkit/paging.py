@@ -22,7 +22,8 @@ def page_of(rows: sa.Select[Any], page: Page, schema: type[BaseModel]) -> Respon
     """Answer with one page of what the query finds; a page past the end is empty."""
     session = current_app.extensions["sqlalchemy"].session
     total = session.scalar(sa.select(sa.func.count()).select_from(rows.order_by(None).subquery()))
-    found = session.scalars(rows.limit(page.per_page).offset((page.page - 1) * page.per_page)).all()
+    start = (page.page - 1) * page.per_page
+    found = session.scalars(rows.limit(page.per_page).offset(start)).all() if start < total else []
     items = list_of(schema)
     response = current_app.response_class(
         items.dump_json(items.validate_python(found, from_attributes=True)), mimetype="application/json"

@@ -1,0 +1,154 @@
+"""What no index finds waits for its turn, and what one finds never does, however many search."""
+
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from shopkit.slots import Slots
+
+PAGES = [
+    "/products",
+    "/products?page=3&per_page=100",
+    "/products?category=light",
+    "/products?category=light&sort=newest",
+    "/products?sort=price",
+    "/products?sort=-price",
+    "/products?ids=1,2&in_stock=true&sort=name",
+    "/products/1",
+    "/products/1/reviews",
+    "/categories",
+    "/categories/light",
+]
+SEARCHES = [
+    "/search?q=lamp",
+    "/products?q=lamp",
+    "/products?in_stock=false",
+    "/products?min_rating=0",
+    "/products?min_price=0",
+    "/products?max_price=9",
+    "/products?sort=name",
+    "/products?sort=rating",
+    "/products?sort=-rating",
+    "/products?category=light&sort=price",
+]
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """As many search as may at once, and nobody else may wait."""
+    import search
+
+    searching = Slots(1, 0)
+    for module in ("search", "routes", "stock_routes"):
+        monkeypatch.setattr(f"{module}.searching", searching)
+    with searching:
+        yield search
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_ordinary_page_is_shown_while_others_search(add, client, searched, path):
+    add()
+
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", SEARCHES)
+def test_a_search_that_finds_no_slot_is_asked_to_come_again(add, client, searched, path):
+    answer = client.get(path)
+
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "busy", "1")
+
+
+def test_counting_the_stock_again_waits_for_its_turn_too(client, admin, searched):
+    assert client.get("/products/reconciliation", headers=admin).status_code == 503
+
+
+def test_who_waits_for_a_search_holds_no_connection_to_the_database(app, client, monkeypatch):
+    import models
+    import routes
+
+    held = []
+
+    class Watched(Slots):
+        def __enter__(self):
+            held.append(models.db.engine.pool.checkedout())
+            super().__enter__()
+
+    monkeypatch.setattr(routes, "searching", Watched(1, 0))
+
+    assert client.get("/search?q=lamp").status_code == 200
+    assert held == [0]
+
+
+def _statements(app, client, path):
+    """What is asked of the database for this, and how it would go about it."""
+    import models
+
+    asked = []
+    with app.app_context():
+        engine = models.db.engine
+
+    def note(connection, cursor, statement, parameters, *_):
+        asked.append((statement, parameters))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        assert client.get(path).status_code == 200
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        return [
+            (statement, [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)])
+            for statement, parameters in asked
+            if statement.startswith("SELECT")
+        ]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_ordinary_page_is_found_by_an_index(app, add, client, path):
+    with app.app_context():
+        import models
+
+        if models.db.engine.dialect.name != "sqlite":
+            pytest.skip("PostgreSQL does not look into an index for a few rows")
+    add()
+    for statement, plan in _statements(app, client, path):
+        scans = [step for step in plan if step.startswith("SCAN products") and "INDEX" not in step]
+        assert not scans, statement
+        if "ids=" not in path:
+            assert "USE TEMP B-TREE FOR ORDER BY" not in plan, statement
+
+
+def test_what_a_booking_costs_does_not_grow_with_what_else_is_booked(app, client, service, monkeypatch):
+    """Three times as many products take three times as many calls, and not nine times."""
+    import models
+
+    with app.app_context():
+        fields = {"description": "", "category": "c", "search_text": "", "image_url": "/i", "price": 5, "on_hand": 99}
+        rows = [{"id": n, "name": f"P{n}", "created_at": models.now(), **fields} for n in range(1, 100)]
+        models.db.session.execute(sa.insert(models.Product), rows)
+        models.db.session.commit()
+
+    def calls(number, reservation_id):
+        items = [{"product_id": n, "quantity": 1} for n in range(1, number + 1)]
+        body = {"reservation_id": reservation_id, "items": items}
+        count = 0
+
+        def tally(frame, event, argument):
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(tally)
+        try:
+            assert client.post("/internal/reservations", headers=service, json=body).status_code == 201
+            path = f"/internal/reservations/{reservation_id}/commit"
+            assert client.post(path, headers=service).status_code == 200
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(33, "00000000-0000-0000-0000-000000000001")  # fills the caches
+    few, many = (calls(n, f"00000000-0000-0000-0000-0000000000{n}") for n in (33, 99))
+
+    assert many < 3.3 * few
