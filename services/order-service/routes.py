@@ -5,6 +5,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 import reconciliation
 from checkout import the_checkout
+from long_pages import with_items, without_items
 from event_publishers import publish
 from models import Order, OrderStatus, db, move_by_staff
 from schemas import (
@@ -39,14 +40,14 @@ def check_out(body: NewOrder) -> Answer:
 @orders.get("/orders", responses={200: Orders})
 def index(query: OrderQuery) -> Answer:
     """List one's orders, newest first; staff sees everybody's."""
-    found = sa.select(Order).order_by(Order.id.desc())
+    found = sa.select(Order).options(without_items).order_by(Order.id.desc())
     if not current_user().is_staff:
         found = found.filter_by(user_id=current_user().id)
     if query.user_id is not None:
         found = found.filter_by(user_id=query.user_id)
     if query.status is not None:
         found = found.filter_by(status=query.status)
-    return page_of(found, query, OrderOut)
+    return page_of(found, query, OrderOut, within=with_items)
 
 
 @orders.get("/orders/<int:order_id>", responses={200: OrderOut})

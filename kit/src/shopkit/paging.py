@@ -1,5 +1,7 @@
 """Collections page by page: a bare array, its size in `X-Total-Count`, its neighbours in `Link` (RFC 8288)."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,16 +20,24 @@ class Page(Query):
     per_page: int = Field(50, ge=1, le=100)
 
 
-def page_of(rows: sa.Select[Any], page: Page, schema: type[BaseModel]) -> Response:
-    """Answer with one page of what the query finds; a page past the end is empty."""
+def page_of(
+    rows: sa.Select[Any],
+    page: Page,
+    schema: type[BaseModel],
+    within: Callable[[Sequence[Any]], AbstractContextManager[None]] = nullcontext,
+) -> Response:
+    """Answer with one page of what the query finds; a page past the end is empty.
+
+    :param within: makes of the rows that were found the context in which they are written down.
+    """
     session = current_app.extensions["sqlalchemy"].session
     total = session.scalar(sa.select(sa.func.count()).select_from(rows.order_by(None).subquery()))
     start = (page.page - 1) * page.per_page
     found = session.scalars(rows.limit(page.per_page).offset(start)).all() if start < total else []
     items = list_of(schema)
-    response = current_app.response_class(
-        items.dump_json(items.validate_python(found, from_attributes=True)), mimetype="application/json"
-    )
+    with within(found):
+        written = items.dump_json(items.validate_python(found, from_attributes=True))
+    response = current_app.response_class(written, mimetype="application/json")
     response.headers["X-Total-Count"] = str(total)
     response.headers["Link"] = _links(page, total)
     return response
