@@ -75,6 +75,7 @@ def test_a_release_is_made_once(git, release, tmp_path):
 
 
 def test_every_document_of_the_api_has_the_version(make_app, network):
+    network.on("GET", "/openapi.json", {"paths": {}, "components": {"schemas": {}}})
     for folder in ("services/cart-service", "api-gateway"):
         document = make_app(folder, network).test_client().get("/openapi.json").json
         assert document["info"]["version"] == shopkit.__version__
