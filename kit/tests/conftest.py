@@ -12,7 +12,7 @@ from shopkit.http_client import ServiceClient
 from shopkit.paging import Page, page_of
 from shopkit.schemas import AmountIn, Id, Input, Output, Query
 from shopkit.service import Answer, create_service
-from shopkit.settings import Settings
+from shopkit.settings import ServiceSettings
 
 db = new_database()
 
@@ -118,7 +118,7 @@ class Kind(Output):
 
 @pytest.fixture
 def settings(database_uri):
-    return Settings(secret_key="a secret", database_uri=database_uri)
+    return ServiceSettings(secret_key="a secret", database_uri=database_uri)
 
 
 @pytest.fixture

@@ -1,6 +1,12 @@
-import pytest
+import sys
+from types import ModuleType
 
-from shopkit import database
+import pytest
+import sqlalchemy as sa
+
+from shopkit.database import new_database
+from shopkit.service import create_service
+from shopkit.settings import ServiceSettings
 
 
 @pytest.fixture
@@ -26,14 +32,81 @@ def test_it_is_not_ready_without_a_service_it_needs_but_alive(client, network):
     assert client.get("/health/live").json == {"status": "ok", "service": "note-service"}
 
 
-def test_it_is_not_ready_without_its_database(client, everybody_is_well, monkeypatch):
-    def broken(_):
-        raise OSError("disk gone, password hunter2")
+@pytest.mark.parametrize("uri", ["sqlite:////nowhere/hunter2.db", "postgresql+psycopg://shop:hunter2@127.0.0.1:1/shop"])
+def test_it_is_not_ready_without_its_database_and_keeps_the_address_to_itself(network, everybody_is_well, uri):
+    app = create_service(
+        __name__, "x", ServiceSettings(secret_key="s", database_uri=uri), apis=[], db=new_database(), adapter=network
+    )
 
-    monkeypatch.setattr(database, "ping", broken)
-    response = client.get("/health/ready")
+    response = app.test_client().get("/health/ready")
 
+    assert (response.status_code, response.json["checks"]) == (503, {"database": "OperationalError"})
     assert "hunter2" not in response.text
+
+
+class TestSchema:
+    """Ready means that the schema is the one this code needs, or newer."""
+
+    @pytest.fixture
+    def database_uri(self, each_database_uri):
+        return each_database_uri
+
+    @pytest.fixture
+    def app(self, tmp_path, monkeypatch, database_uri, network, everybody_is_well):
+        """A service whose newest migration is the tenth, on an empty database."""
+        (tmp_path / "migrations").mkdir()
+        for name in ("0009_add_this.py", "0010_add_that.py", "9999-notes.txt"):
+            (tmp_path / "migrations" / name).touch()
+        monkeypatch.setitem(sys.modules, "x_service", module := ModuleType("x_service"))
+        module.__file__ = str(tmp_path / "app.py")
+        db, settings = new_database(), ServiceSettings(secret_key="s", database_uri=database_uri)
+        app = create_service("x_service", "x", settings, apis=[], db=db, adapter=network)
+        yield app
+        with app.app_context():
+            db.engine.dispose()
+
+    @pytest.fixture
+    def migrated_to(self, app):
+        """Say which revision the database has."""
+
+        def migrated_to(revision):
+            with app.app_context(), app.extensions["sqlalchemy"].engine.begin() as connection:
+                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32))")
+                connection.exec_driver_sql("DELETE FROM alembic_version")
+                if revision:
+                    table = sa.table("alembic_version", sa.column("version_num"))
+                    connection.execute(sa.insert(table).values(version_num=revision))
+
+        return migrated_to
+
+    @pytest.mark.parametrize("revision", [None, "", "0001", "0009"])
+    def test_one_that_is_missing_or_too_old_is_not_enough(self, client, migrated_to, revision):
+        if revision is not None:
+            migrated_to(revision)
+
+        response = client.get("/health/ready")
+
+        assert (response.status_code, response.json["checks"]) == (503, {"database": "SchemaOutdated"})
+
+    @pytest.mark.parametrize("revision", ["0010", "0011", "0100"])
+    def test_the_one_that_is_needed_is_enough_and_so_is_a_newer_one(self, client, migrated_to, revision):
+        migrated_to(revision)
+
+        assert client.get("/health/ready").json["checks"]["database"] == "ok"
+
+    def test_it_is_looked_at_until_it_is_new_enough_and_then_never_again(self, app, client, migrated_to):
+        assert client.get("/health/ready").status_code == 503
+        migrated_to("0010")
+        assert client.get("/health/ready").status_code == 200
+        with app.app_context():
+            statements = []
+            sa.event.listen(
+                app.extensions["sqlalchemy"].engine, "before_cursor_execute", lambda *about: statements.append(about[2])
+            )
+
+        assert client.get("/health/ready").status_code == 200
+        assert statements
+        assert "alembic_version" not in "".join(statements)
 
 
 def test_requests_are_counted_by_rule_not_by_path(client, alice):

@@ -19,7 +19,7 @@ from shopkit.http_client import ServiceClient
 from shopkit.idempotency import current_key, fingerprint, idempotent, takes_key
 from shopkit.schemas import Input, Output
 from shopkit.service import Answer, create_service
-from shopkit.settings import KEEP_ANSWERS, Hours, Settings
+from shopkit.settings import KEEP_ANSWERS, Hours, ServiceSettings
 
 db = new_database()
 idempotency.keep_keys(db)
@@ -35,7 +35,7 @@ class Thing(db.Model):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingsOfKeys(Settings):
+class SettingsOfKeys(ServiceSettings):
     keep_answers_hours: Hours = KEEP_ANSWERS
 
 

@@ -8,6 +8,7 @@ from flask import Flask
 from flask_migrate import downgrade
 
 from shopkit import database, migrate
+from shopkit.schema_revision import migrations_of
 
 FIRST = """
 import sqlalchemy as sa
@@ -105,7 +106,7 @@ def _db(app):
 
 
 def _second(app, then="pass"):
-    (migrate._revisions(app) / "0002_second.py").write_text(SECOND.format(then=then))
+    (migrations_of(app) / "0002_second.py").write_text(SECOND.format(then=then))
 
 
 def _state(app):
@@ -184,7 +185,7 @@ class TestIds:
         return filled
 
     def _revise(self, app, number, revision):
-        (migrate._revisions(app) / f"{number}_next.py").write_text(revision)
+        (migrations_of(app) / f"{number}_next.py").write_text(revision)
         migrate.to_newest(app)
 
     def _add_and_remove(self, app):
@@ -240,6 +241,6 @@ def test_a_revision_that_is_written_creates_tables_whose_ids_are_handed_out_once
 
     migrate.write_revision(app, "Create things")
 
-    [written] = migrate._revisions(app).glob("0002_*.py")
+    [written] = migrations_of(app).glob("0002_*.py")
     assert written.name == "0002_create_things.py"
     assert "sqlite_autoincrement=True" in written.read_text()

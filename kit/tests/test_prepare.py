@@ -1,11 +1,15 @@
+import logging
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 
-from shopkit import logs, prepare
+from shopkit import logs, prepare, schema_revision
 from shopkit.server import launcher
+from shopkit.service import run
 from shopkit.settings import SettingsError
 
 APP = """
@@ -16,7 +20,7 @@ db = database.new_database()
 class Thing(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
 app = Flask(__name__, root_path={root!r})
-app.config["SERVICE_NAME"] = "thing-service"
+app.config.update(SERVICE_NAME="thing-service", PORT=5999, MIGRATE_AT_START=True)
 database.init_app(app, db, {uri!r})
 """
 REVISION = """
@@ -69,6 +73,52 @@ def test_the_schema_is_migrated_and_no_data_made_unless_asked_for(service):
     assert _things() == []
 
 
+def test_a_start_migrates_and_fills_unless_told_not_to(service, monkeypatch):
+    monkeypatch.setenv("SEED_DEMO_DATA", "true")
+    app = prepare.load_app()
+
+    app.config["MIGRATE_AT_START"] = False
+    prepare.at_start(app)
+    with pytest.raises(sa.exc.DatabaseError):
+        _things()
+
+    app.config["MIGRATE_AT_START"] = True
+    prepare.at_start(app)
+    assert _things() == [1]
+
+
+def test_python_app_py_migrates_before_it_serves(service, monkeypatch):
+    served = []
+    monkeypatch.setattr(Flask, "run", lambda *_, **__: served.append(_things()))
+    monkeypatch.setattr(logging.getLogger("werkzeug"), "level", logging.NOTSET)
+
+    run(prepare.load_app())
+
+    assert served == [[]]
+
+
+def test_a_schema_that_is_newer_stays_as_it_is_and_the_service_starts(service):
+    prepare.main()
+    app, db = sys.modules["app"].app, sys.modules["app"].db
+    with app.app_context():
+        db.session.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+        db.session.commit()
+
+    prepare.at_start(app)
+
+    with app.app_context():
+        assert schema_revision.of(db.engine) == "0002"
+
+
+def test_who_only_serves_does_not_load_alembic(service):
+    prepare.main()
+    code = "import sys; from shopkit import prepare, service; prepare.main(); print('alembic' in sys.modules)"
+
+    run = subprocess.run([sys.executable, "-c", code], cwd=service, capture_output=True, text=True, check=True)  # noqa: S603
+
+    assert run.stdout == "False\n"
+
+
 def test_an_empty_database_is_filled_when_asked_for_and_only_once(service, monkeypatch):
     monkeypatch.setenv("SEED_DEMO_DATA", "true")
 
@@ -102,8 +152,6 @@ def test_on_this_machine_alone_they_may_be(service, monkeypatch, address):
 
 
 def test_instances_that_start_at_once_do_not_get_in_each_others_way(service):
-    import subprocess
-
     code = "from shopkit import prepare; prepare.main(seed=True)"
     running = [
         subprocess.Popen([sys.executable, "-c", code], cwd=service, stderr=subprocess.PIPE)  # noqa: S603

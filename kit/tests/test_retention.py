@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shopkit import background, retention
 from shopkit.database import UtcDateTime, new_database
 from shopkit.service import create_service
-from shopkit.settings import Days, Settings
+from shopkit.settings import Days, ServiceSettings
 
 db = new_database()
 A_WEEK = Days(7)
@@ -51,7 +51,7 @@ retention.stays("they are the books", Book)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingsOfThings(Settings):
+class SettingsOfThings(ServiceSettings):
     keep_things_days: Days = A_WEEK
 
 
@@ -185,5 +185,6 @@ def test_every_table_is_swept_by_one_job_every_ten_minutes(app):
 
 
 def test_a_service_without_the_setting_of_a_rule_does_not_start(network):
+    settings = ServiceSettings(secret_key="a secret")
     with pytest.raises(AttributeError, match="keep_things_days"):
-        create_service(__name__, "thing-service", Settings(secret_key="a secret"), apis=[], db=db, adapter=network)
+        create_service(__name__, "thing-service", settings, apis=[], db=db, adapter=network)

@@ -2,11 +2,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shopkit.settings import Settings, SettingsError
+from shopkit.settings import ServiceSettings, SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Everything(Settings):
+class Everything(ServiceSettings):
     debug: bool = False
     ratio: float = 0.5
     names: tuple[str, ...] = ()
@@ -14,12 +14,12 @@ class Everything(Settings):
 
 def test_a_missing_secret_ends_the_start_and_names_itself():
     with pytest.raises(SettingsError, match="SECRET_KEY is missing"):
-        Settings.from_env({})
+        ServiceSettings.from_env({})
 
 
 def test_an_empty_secret_is_a_missing_one():
     with pytest.raises(SettingsError, match="SECRET_KEY"):
-        Settings.from_env({"SECRET_KEY": "  "})
+        ServiceSettings.from_env({"SECRET_KEY": "  "})
 
 
 def test_values_are_typed():
@@ -57,7 +57,7 @@ def test_the_dotenv_file_of_the_folder_is_read_and_the_environment_wins(tmp_path
 
 
 def test_settings_do_not_print_their_secrets():
-    assert "hidden" not in repr(Settings(secret_key="hidden", database_uri="postgresql://hidden@host/db"))
+    assert "hidden" not in repr(ServiceSettings(secret_key="hidden", database_uri="postgresql://hidden@host/db"))
 
 
 class Even(int):
@@ -69,7 +69,7 @@ class Even(int):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithKindsOfItsOwn(Settings):
+class WithKindsOfItsOwn(ServiceSettings):
     even: Even | None = None
     given_or_made: list = field(default_factory=list)
 

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 
-import shopkit.settings
-from shopkit.settings import KEEP_EVENTS, Days
+from shopkit.settings import KEEP_EVENTS, Days, ServiceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(ServiceSettings):
     port: int = 5001
     database_uri: str = field(default="sqlite:///auth.db", repr=False)
     profile_service_url: str = "http://127.0.0.1:5002"

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 
-import shopkit.settings
-from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours
+from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours, ServiceSettings
 
 KEEP_CARTS = Days(90)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(ServiceSettings):
     port: int = 5004
     database_uri: str = field(default="sqlite:///cart.db", repr=False)
     product_service_url: str = "http://127.0.0.1:5003"

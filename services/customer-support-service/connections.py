@@ -17,7 +17,7 @@ from werkzeug.serving import WSGIRequestHandler
 from listeners import CheckingManager, CheckingRedisManager
 from packets import MAX_BYTES
 from settings import Settings
-from shopkit import logs, service
+from shopkit import logs, prepare, service
 from shopkit.server.shutdown_hooks import at_stop
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def run(app: Flask) -> None:
         service.run(app)
     else:
         logs.set_up(app.config["SERVICE_NAME"])
+        prepare.at_start(app)
         socketio.run(app, port=app.config["PORT"])
 
 

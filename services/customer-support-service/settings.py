@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass, field
 
-import shopkit.settings
-from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours, SettingsError
+from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours, ServiceSettings, SettingsError
 
 ASYNC_MODES = ("gevent", "threading", "eventlet")
 KEEP_TICKETS = Days(3 * 365)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(ServiceSettings):
     port: int = 5006
     database_uri: str = field(default="sqlite:///support.db", repr=False)
     redis_url: str = field(default="", repr=False)

@@ -3,15 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import shopkit.settings
 from models import LONGEST_STEP
-from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, SettingsError
+from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, ServiceSettings, SettingsError
 
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(ServiceSettings):
     port: int = 5005
     database_uri: str = field(default="sqlite:///orders.db", repr=False)
     profile_service_url: str = "http://127.0.0.1:5002"

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 
-import shopkit.settings
-from shopkit.settings import KEEP_ANSWERS, KEEP_EVENTS, KEEP_HANDLED, Days, Hours
+from shopkit.settings import KEEP_ANSWERS, KEEP_EVENTS, KEEP_HANDLED, Days, Hours, ServiceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(ServiceSettings):
     port: int = 5003
     database_uri: str = field(default="sqlite:///product.db", repr=False)
     cart_service_url: str = "http://127.0.0.1:5004"

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 
-import shopkit.settings
-from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours
+from shopkit.settings import KEEP_ANSWERS, KEEP_HANDLED, Days, Hours, ServiceSettings
 
 SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(shopkit.settings.Settings):
+class Settings(ServiceSettings):
     port: int = 5002
     database_uri: str = field(default="sqlite:///profile.db", repr=False)
     payment_provider: str = SANDBOX

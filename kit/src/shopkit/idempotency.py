@@ -25,7 +25,7 @@ from shopkit import retention
 from shopkit.auth import current_user
 from shopkit.database import UtcDateTime, insert, now, reading
 from shopkit.errors import Conflict, Invalid
-from shopkit.settings import Settings
+from shopkit.settings import ServiceSettings
 
 TABLE = "idempotency_keys"
 HEADER = "Idempotency-Key"
@@ -80,7 +80,7 @@ def keep_keys(db: SQLAlchemy) -> None:
     event.listen(db.session, "before_commit", _refuse_commit_of_view)
 
 
-def init_app(app: Flask, db: SQLAlchemy, settings: Settings) -> None:
+def init_app(app: Flask, db: SQLAlchemy, settings: ServiceSettings) -> None:
     """Let a service that keeps keys know for how long."""
     if TABLE in db.metadata.tables:
         app.config[KEPT.upper()] = getattr(settings, KEPT)

@@ -17,6 +17,7 @@ from alembic import op
 from flask import Flask
 
 from shopkit.private_files import keep_private
+from shopkit.schema_revision import migrations_of, needed_by
 
 ENVIRONMENT = Path(__file__).parent / "migrations"
 
@@ -26,7 +27,7 @@ def init_app(app: Flask) -> None:
 
     @migrate.configure
     def revisions_of_the_service(config: Any) -> Any:
-        config.set_main_option("version_locations", _as_option(_revisions(app)))
+        config.set_main_option("version_locations", _as_option(migrations_of(app)))
         config.set_main_option("path_separator", "newline")  # a colon may be part of a path
         config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
         return config
@@ -74,7 +75,7 @@ def _rebuild(table: str, old: str, new: str) -> None:
 
 
 def write_revision(app: Flask, message: str) -> None:
-    number = len(list(_revisions(app).glob("[0-9]*.py"))) + 1
+    number = int(needed_by(app) or 0) + 1
     with app.app_context():
         to_newest(app)
         flask_migrate.revision(message=message, autogenerate=True, rev_id=f"{number:04}")
@@ -83,10 +84,6 @@ def write_revision(app: Flask, message: str) -> None:
 def _as_option(path: Path) -> str:
     """A path as Alembic's configuration takes it, where a percent sign means something."""
     return str(path).replace("%", "%%")
-
-
-def _revisions(app: Flask) -> Path:
-    return Path(app.root_path) / "migrations"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Make the database of the service in this folder ready: migrate it, and fill it for a demonstration if asked to.
 
-`python -m shopkit.prepare` does so by hand; gunicorn does it before it takes requests. Several instances may start at
-once: one of them prepares, the others wait.
+`python -m shopkit.prepare` does so by hand; a start does it unless `MIGRATE_AT_START` is false. Several instances
+may start at once: one of them prepares, the others wait.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from flask import Flask
 
-from shopkit import logs, migrate
+from shopkit import logs, schema_revision
 from shopkit.private_files import keep_private
 from shopkit.settings import SettingsError, server_setting
 
@@ -23,11 +23,17 @@ _LOCK = 0x5409  # any number, as long as every instance takes the same
 
 
 def prepare(app: Flask, *, seed: bool) -> None:
-    """Bring the schema to the newest revision; then run the service's `seed()`, which leaves a filled database be."""
+    """Bring the schema to the newest revision; then run the service's `seed()`, which leaves a filled database be.
+
+    A schema that is newer stays as it is: it belongs to a newer version of the service, which suits this one too.
+    """
     with app.app_context():
         db = app.extensions["sqlalchemy"]
         with _one_at_a_time(db.engine):
-            migrate.to_newest(app)
+            if schema_revision.of(db.engine) < schema_revision.needed_by(app):
+                from shopkit import migrate  # here, because at most starts there is nothing to do
+
+                migrate.to_newest(app)
             if seed:
                 import_module("seed").seed()
         db.engine.dispose()
@@ -35,18 +41,34 @@ def prepare(app: Flask, *, seed: bool) -> None:
 
 def main(*, seed: bool | None = None) -> None:
     """Prepare what `app.py` in this folder makes; `SEED_DEMO_DATA` decides about the data if `seed` does not."""
+    app = load_app()
+    prepare(app, seed=_is_for_demonstration() if seed is None else seed)
+
+
+def at_start(app: Flask) -> None:
+    """Prepare the database before requests come, if the app has one and `MIGRATE_AT_START` does not say otherwise."""
+    if app.config.get("MIGRATE_AT_START"):
+        prepare(app, seed=_is_for_demonstration())
+
+
+def load_app() -> Flask:
+    """The app of the service in this folder, whose log is set up."""
     keep_private("instance")
     sys.path.insert(0, str(Path.cwd()))
-    app = import_module("app").app
+    app: Flask = import_module("app").app
     logs.set_up(app.config["SERVICE_NAME"])
-    if seed is None:
-        seed = server_setting("SEED_DEMO_DATA", "false") == "true"
-        if seed and not _is_loopback(server_setting("GATEWAY_ADDRESS", "localhost")):
-            raise SettingsError(
-                "SEED_DEMO_DATA is true, and GATEWAY_ADDRESS lets others in: they would know the passwords of all "
-                "accounts, the administrator's too. Set SEED_DEMO_DATA=false in every service's .env."
-            )
-    prepare(app, seed=seed)
+    return app
+
+
+def _is_for_demonstration() -> bool:
+    if server_setting("SEED_DEMO_DATA", "false") != "true":
+        return False
+    if not _is_loopback(server_setting("GATEWAY_ADDRESS", "localhost")):
+        raise SettingsError(
+            "SEED_DEMO_DATA is true, and GATEWAY_ADDRESS lets others in: they would know the passwords of all "
+            "accounts, the administrator's too. Set SEED_DEMO_DATA=false in every service's .env."
+        )
+    return True
 
 
 def _is_loopback(address: str) -> bool:

@@ -19,7 +19,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from shopkit import background
 from shopkit.database import now
-from shopkit.settings import Settings
+from shopkit.settings import ServiceSettings
 
 SWEEP_SECONDS = timedelta(minutes=10).total_seconds()
 AT_ONCE = 500  # rows of a transaction
@@ -94,7 +94,7 @@ def rules_in(metadata: sa.MetaData) -> dict[str, Rule]:
     return rules
 
 
-def init_app(app: Flask, db: SQLAlchemy, settings: Settings) -> None:
+def init_app(app: Flask, db: SQLAlchemy, settings: ServiceSettings) -> None:
     rules = [rule for rule in rules_in(db.metadata).values() if isinstance(rule, Goes)]
     app.extensions["retention"] = [
         (rule, getattr(settings, rule.setting) if rule.setting else timedelta(0)) for rule in rules

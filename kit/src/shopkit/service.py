@@ -3,8 +3,7 @@
 import inspect
 import logging
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -28,14 +27,16 @@ from shopkit import (
     idempotency,
     logs,
     metrics,
+    prepare,
     retention,
 )
 from shopkit.errors import BadRequest, Invalid, Problem
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.private_files import keep_private
+from shopkit.schema_revision import SchemaCheck
 from shopkit.schemas import MAX_ID, refuse_excess
-from shopkit.settings import Settings
+from shopkit.settings import ServiceSettings
 
 MAX_BODY_BYTES = 1024 * 1024
 MOST_QUERY_BYTES = 8190  # as gunicorn has it, at most
@@ -57,7 +58,7 @@ _REASONS = {
 def create_service(
     import_name: str,
     name: str,
-    settings: Settings,
+    settings: ServiceSettings,
     *,
     apis: Sequence[APIBlueprint],
     db: SQLAlchemy | None = None,
@@ -86,7 +87,8 @@ def create_service(
         database.init_app(app, db, settings.database_uri)
         idempotency.init_app(app, db, settings)
         retention.init_app(app, db, settings)
-        checks["database"] = partial(database.ping, db)
+        app.config["MIGRATE_AT_START"] = settings.migrate_at_start
+        checks["database"] = _database_check(app, db)
     if who_is is None:
         auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
         who_is = auth.ask_auth(auth_service)
@@ -96,6 +98,16 @@ def create_service(
     for api in apis:
         app.register_api(api)
     return app
+
+
+def _database_check(app: Flask, db: SQLAlchemy) -> Callable[[], None]:
+    is_new_enough = SchemaCheck(app, db)
+
+    def works() -> None:
+        database.ping(db)
+        is_new_enough()
+
+    return works
 
 
 class Service(OpenAPI):
@@ -235,9 +247,10 @@ def _openapi_path(rule: str) -> str:
 
 
 def run(app: Flask) -> None:
-    """Serve during development, as `python app.py` does."""
+    """Serve during development, as `python app.py` does, once the database is prepared."""
     keep_private("instance")
     logs.set_up(app.config["SERVICE_NAME"])
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    prepare.at_start(app)
     background.start(app)
     app.run(port=app.config["PORT"], threaded=True)

@@ -51,16 +51,12 @@ def server_count(name: str, default: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Common to all services; a service adds its own by subclassing.
+    """What everything that serves has; a subclass adds its own.
 
     A field without a default is a setting that must be given. The name of its variable is the field's in capitals.
     """
 
-    secret_key: str = field(repr=False)
     port: int = 5000
-    database_uri: str = field(default="sqlite:///shop.db", repr=False)
-    auth_service_url: str = "http://127.0.0.1:5001"
-    amqp_url: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -81,6 +77,17 @@ class Settings:
             elif each.default is MISSING and each.default_factory is MISSING:
                 raise SettingsError(f"{name} is missing. Set it in the environment or in .env (see .env.example).")
         return cls(**given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings(Settings):
+    """Common to all services; a service adds its own by subclassing."""
+
+    secret_key: str = field(repr=False)
+    database_uri: str = field(default="sqlite:///shop.db", repr=False)
+    auth_service_url: str = "http://127.0.0.1:5001"
+    amqp_url: str = field(default="", repr=False)
+    migrate_at_start: bool = True
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:

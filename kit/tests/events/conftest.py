@@ -14,7 +14,7 @@ from shopkit.events import Subscription
 from shopkit.events.types import subscribers_of
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service
-from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, Settings
+from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, ServiceSettings
 
 teller_db, hearer_db = new_database(), new_database()
 events.keep_outbox(teller_db)
@@ -22,7 +22,7 @@ events.keep_inbox(hearer_db)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingsOfEvents(Settings):
+class SettingsOfEvents(ServiceSettings):
     keep_events_days: Days = KEEP_EVENTS
     keep_handled_days: Days = KEEP_HANDLED
 

@@ -1,5 +1,8 @@
 import pytest
 
+from models import db
+from shopkit import migrate
+
 NEW = {"name": "Lamp", "description": "It shines.", "price": 19.99, "category": "light", "stock": 5}
 
 
@@ -210,8 +213,11 @@ def test_the_api_document_names_arrays_and_roles(client):
     assert "image/svg+xml" in paths["/images/{file}"]["get"]["responses"]["200"]["content"]
 
 
-def test_the_service_is_ready_with_its_database_and_the_auth_service(client, network):
+def test_the_service_is_ready_with_its_database_and_the_auth_service(app, client, network):
     network.on("GET", "/health/live", {"status": "ok"})
+    with app.app_context():
+        db.drop_all()
+        migrate.to_newest(app)
 
     assert client.get("/health").json["checks"] == {"auth-service": "ok", "database": "ok"}
 

@@ -81,10 +81,10 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def _prepare_and_exit() -> None:
-    from shopkit.prepare import main
+    from shopkit import prepare
 
     try:
-        main()
+        prepare.at_start(prepare.load_app())
     except BaseException:  # SettingsError and KeyboardInterrupt too: this process must not go on as a second gunicorn
         logs.logger.exception("preparing the database failed")
         os._exit(1)
