@@ -5,8 +5,8 @@ from flask_openapi3 import APIBlueprint, Tag
 
 import reconciliation
 from checkout import the_checkout
-from long_pages import with_items, without_items
 from event_publishers import publish
+from long_pages import with_items, without_items
 from models import Order, OrderStatus, db, move_by_staff
 from schemas import (
     NewOrder,

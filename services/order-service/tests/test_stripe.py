@@ -536,7 +536,7 @@ class TestWebhook:
 
         assert (answer.status_code, answer.json["code"]) == (400, "bad_signature")
 
-    def test_an_event_starts_the_recovery(self, app, seeded, key, client):
+    def test_an_event_starts_the_recovery(self, app, seeded, network, key, client):
         from stripe import WebhookSignature
 
         from models import Order, OrderStatus, db, now
@@ -545,6 +545,7 @@ class TestWebhook:
             left = db.session.get(Order, 1)
             left.status, left.leased_until = OrderStatus.PENDING, now() - timedelta(seconds=1)
             db.session.commit()
+        network.on("POST", "/token", status=503)  # to take it over is enough here
         event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": SUCCEEDED}}
         signature = WebhookSignature.generate_signature_header(json.dumps(event), SECRET)
 
