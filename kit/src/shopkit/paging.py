@@ -24,7 +24,7 @@ def page_of(
     rows: sa.Select[Any],
     page: Page,
     schema: type[BaseModel],
-    within: Callable[[Sequence[Any]], AbstractContextManager[None]] = nullcontext,
+    within: Callable[[Sequence[Any]], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Response:
     """Answer with one page of what the query finds; a page past the end is empty.
 
