@@ -176,26 +176,21 @@ DRIPPING = {
 
 
 @pytest.mark.parametrize("begin", DRIPPING.values(), ids=DRIPPING)
-def test_two_thousand_that_drip_cost_the_worker_little(gateway, crowd, begin):
+def test_two_thousand_that_drip_leave_the_worker_to_others(gateway, crowd, begin):
     clients = crowd(addresses=10, each=200, sent=begin)
 
     def drip() -> None:
         for client in clients:
             with suppress(OSError):
                 client.send(b"a")
-        time.sleep(0.02)
+        time.sleep(0.01)  # this process has others to look after, too
 
+    _until(lambda: _ask(gateway, GET)[1] < 0.5)  # two thousand heads have been read
     with _in_background(drip):
-        time.sleep(1)
-        before, began = _cpu_seconds(gateway), time.monotonic()
-        answers = []
-        while time.monotonic() < began + 3:
-            answers.append(_ask(gateway, GET))
-            time.sleep(0.1)
-        share = (_cpu_seconds(gateway) - before) / (time.monotonic() - began)
+        answers = [_ask(gateway, GET) for _ in range(20)]
 
     assert {status for status, _ in answers} == {200}
-    assert share < 0.4
+    assert max(seconds for _, seconds in answers) < ENOUGH
 
 
 def test_large_heads_that_never_end_do_not_fill_the_memory_and_it_is_given_back(start):
