@@ -8,6 +8,7 @@ hasher: that the real one takes longer is what it is for, and how many may be ha
 import gc
 import json
 import time
+from base64 import urlsafe_b64encode
 from itertools import chain
 from urllib.parse import quote
 from uuid import UUID
@@ -99,8 +100,30 @@ BODIES = [
     "[" * MEGABYTE,
 ]
 QUERIES = ["&".join(f"{n}=1" for n in range(LONG)), "a" * LONG, "a=1&" * LONG, "&" * LONG, "%00", "%ff=%ff"]
+
+
+def _token(header, claims="{}"):
+    return ".".join([*(urlsafe_b64encode(each.encode()).decode().rstrip("=") for each in (header, claims)), "x"])
+
+
+TOKENS = [
+    *(
+        _token(f'{{"alg": {alg}}}')
+        for alg in ('"none"', '"RS256"', '["HS256"]', "5", "null", '{"HS256": 1}', '"HS256"')
+    ),
+    _token('{"alg": "HS256", "crit": ["b64"], "b64": false, "kid": 5, "jwk": {}}'),
+    _token("[]", "[]"),
+    *(_token(f'{{"alg": "HS256", "x": {each}}}') for each in ("9" * LONG, "1e999990", "[" * LONG, "NaN")),
+    _token("[" * 2900 + "]" * 2900),
+    _token('{"alg": "HS256"}', "[" * LONG),
+    "." * 8000,
+    "=" * 8000,
+]
 HEADERS = {
-    "Authorization": ["Bearer", "Bearer  ", "Basic x", "Bearer {}", "Bearer a.b.c"],
+    "Authorization": [
+        *("Bearer", "Bearer  ", "Basic x", "Bearer {}", "Bearer a.b.c"),
+        *(f"Bearer {each}" for each in TOKENS),
+    ],
     "Content-Type": ["application/json;{}", "{}", "application/{}+json"],
     "Content-Length": ["1" * 5000],
     "X-Public-Url": [],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ db = new_database()
 events.keep_inbox(db)
 idempotency.keep_keys(db)
 
-MOST_SHOWN = 100  # messages of a ticket at once
+MOST_SHOWN, MOST_LETTERS = 100, 50_000  # messages of a ticket at once, and letters in all of them
 OPEN, CLOSED = "open", "closed"
 NEXT_STATUSES = {OPEN: {CLOSED}, CLOSED: {OPEN}}
 
@@ -71,7 +72,9 @@ class Ticket(Created, db.Model):
     def newest_messages(self) -> Sequence[Message]:
         """What was said last, in order; the rest is shown page by page."""
         newest: Sequence[Message] = db.session.scalars(messages_of(self).limit(MOST_SHOWN)).all()
-        return newest[::-1]
+        letters = accumulate(len(each.message) for each in newest)
+        fitting = sum(1 for each in letters if each <= MOST_LETTERS)
+        return newest[:fitting][::-1]
 
     @classmethod
     def by(cls, user: User, subject: str, text: str) -> "Ticket":

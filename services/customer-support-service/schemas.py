@@ -1,5 +1,6 @@
 """What goes in and out of the customer support service as JSON, over HTTP and over Socket.IO."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel
@@ -10,14 +11,18 @@ from shopkit.schemas import Amount, Id, Input, Output, Timestamp
 Status = Literal["open", "closed"]
 
 
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
+_CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
+
+
+def _readable(text: str) -> str:
+    """Over sockets, too: control characters would be written with six bytes each."""
+    if _CONTROL.search(text):
+        raise ValueError("must not contain a control character")
     return text
 
 
-Subject = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_nul)]
-Text = Annotated[str, Field(min_length=1, max_length=5000), AfterValidator(_without_nul)]
+Subject = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
+Text = Annotated[str, Field(min_length=1, max_length=5000), AfterValidator(_readable)]
 
 
 class SocketAuth(Input):
