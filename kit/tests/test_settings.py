@@ -22,6 +22,18 @@ def test_an_empty_secret_is_a_missing_one():
         ServiceSettings.from_env({"SECRET_KEY": "  "})
 
 
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(SettingsError) as error:
+        WithKindsOfItsOwn.from_env({"PORT": "many", "EVEN": "5", "MIGRATE_AT_START": "perhaps"})
+
+    assert sorted(str(error.value).splitlines()) == [
+        "EVEN does not make sense: it has to be even.",
+        "MIGRATE_AT_START does not make sense as true or false.",
+        "PORT does not make sense as a whole number.",
+        "SECRET_KEY is missing. Set it in the environment or in .env (see .env.example).",
+    ]
+
+
 def test_values_are_typed():
     settings = Everything.from_env(
         {"SECRET_KEY": "s", "PORT": "7000", "DEBUG": "true", "RATIO": "0.25", "NAMES": "a, b,,c"}

@@ -2,11 +2,36 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import nan
+from typing import Self
 
 from models import LONGEST_STEP
-from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, ServiceSettings, SettingsError
+from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, ServiceSettings
 
-DAY = timedelta(days=1)
+
+class Seconds(float):
+    """A number of seconds within bounds; a subclass sets its own."""
+
+    above, at_most = 0.0, timedelta(days=1).total_seconds()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        try:
+            seconds = cls(text)
+        except ValueError:
+            seconds = cls(nan)
+        if not cls.above < seconds <= cls.at_most:
+            raise ValueError(f"it must be above {cls.above:g} and at most {cls.at_most:g}")
+        return seconds
+
+
+class Lease(Seconds):
+    """How long somebody who works on an order has it to himself; it outlasts every step."""
+
+    above = LONGEST_STEP.total_seconds()
+
+
+LEASE, RECOVERY_PAUSE = Lease(120), Seconds(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +43,8 @@ class Settings(ServiceSettings):
     cart_service_url: str = "http://127.0.0.1:5004"
     support_service_url: str = "http://127.0.0.1:5006"
     # how long a checkout that stopped half-way is left alone before it is settled, and how often one looks for such
-    checkout_lease_seconds: float = 120.0
-    recovery_seconds: float = 5.0
+    checkout_lease_seconds: Lease = LEASE
+    recovery_seconds: Seconds = RECOVERY_PAUSE
     # where the sandbox keeps its ledger; empty: beside the orders
     sandbox_ledger_uri: str = field(default="", repr=False)
     # with a key payments go to Stripe, without to the sandbox
@@ -30,13 +55,3 @@ class Settings(ServiceSettings):
     service_client_secret: str = field(repr=False)
     keep_events_days: Days = KEEP_EVENTS
     keep_handled_days: Days = KEEP_HANDLED
-
-    def __post_init__(self) -> None:
-        longest_step = LONGEST_STEP.total_seconds()
-        if not longest_step < self.checkout_lease_seconds <= DAY.total_seconds():
-            raise SettingsError(
-                f"CHECKOUT_LEASE_SECONDS must be above {longest_step:g}, as a lease outlasts every step,"
-                f" and at most {DAY.total_seconds():g}."
-            )
-        if not 0 < self.recovery_seconds <= DAY.total_seconds():
-            raise SettingsError(f"RECOVERY_SECONDS must be above 0 and at most {DAY.total_seconds():g}.")

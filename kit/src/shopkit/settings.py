@@ -62,20 +62,24 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the settings from `environ`, or from the process's environment and the `.env` of this folder.
 
-        :raise SettingsError: a required variable is missing or empty, or one does not parse.
+        :raise SettingsError: required variables are missing or empty, or some do not parse; all of them are named.
         """
         if environ is None:
             load_dotenv(Path(".env"))
             environ = os.environ
         kinds = get_type_hints(cls)
-        given = {}
+        given, wrong = {}, []
         for each in fields(cls):
-            name = each.name.upper()
-            text = environ.get(name, "").strip()
-            if text:
-                given[each.name] = _parse(name, text, kinds[each.name])
-            elif each.default is MISSING and each.default_factory is MISSING:
-                raise SettingsError(f"{name} is missing. Set it in the environment or in .env (see .env.example).")
+            text = environ.get(each.name.upper(), "").strip()
+            try:
+                if text:
+                    given[each.name] = _parse(text, kinds[each.name])
+                elif each.default is MISSING and each.default_factory is MISSING:
+                    raise ValueError("is missing. Set it in the environment or in .env (see .env.example)")
+            except ValueError as error:
+                wrong.append(f"{each.name.upper()} {error}.")
+        if wrong:
+            raise SettingsError("\n".join(wrong))
         return cls(**given)
 
 
@@ -90,18 +94,21 @@ class ServiceSettings(Settings):
     migrate_at_start: bool = True
 
 
-def _parse(name: str, text: str, kind: Any) -> Any:
-    """A kind of our own parses itself and says what is wrong, without repeating the text, which may be secret."""
+def _parse(text: str, kind: Any) -> Any:
+    """A kind of our own parses itself and says what is wrong, without repeating the text, which may be secret.
+
+    :raise ValueError: it does not make sense; the message goes after the name of the setting.
+    """
     kind = next((each for each in get_args(kind) if hasattr(each, "parse")), kind)  # of `Rate | None` the Rate
     if hasattr(kind, "parse"):
         try:
             return kind.parse(text)
         except ValueError as error:
-            raise SettingsError(f"{name} does not make sense: {error}.") from None
+            raise ValueError(f"does not make sense: {error}") from None
     try:
         return _PARSERS[kind](text)
     except (KeyError, ValueError):
-        raise SettingsError(f"{name} does not make sense as {_in_words(kind)}.") from None
+        raise ValueError(f"does not make sense as {_in_words(kind)}") from None
 
 
 _PARSERS: dict[Any, Any] = {

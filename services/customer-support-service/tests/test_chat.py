@@ -397,5 +397,5 @@ def test_a_mode_that_does_not_exist_stops_the_start():
     from settings import Settings
     from shopkit.settings import SettingsError
 
-    with pytest.raises(SettingsError, match="SOCKETIO_ASYNC_MODE does not make sense as one of gevent"):
+    with pytest.raises(SettingsError, match="SOCKETIO_ASYNC_MODE does not make sense: it is gevent"):
         Settings.from_env({"SECRET_KEY": "x", "SOCKETIO_ASYNC_MODE": "tornado"})

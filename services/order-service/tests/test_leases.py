@@ -185,7 +185,7 @@ def test_a_lease_that_is_no_longer_than_a_step_or_longer_than_a_day_stops_the_st
     from settings import Settings
     from shopkit.settings import SettingsError
 
-    with pytest.raises(SettingsError, match="CHECKOUT_LEASE_SECONDS must be above 112"):
+    with pytest.raises(SettingsError, match="CHECKOUT_LEASE_SECONDS does not make sense: it must be above 112"):
         Settings.from_env({**environment, "CHECKOUT_LEASE_SECONDS": seconds})
 
 
@@ -194,7 +194,7 @@ def test_a_recovery_that_would_never_rest_or_never_come_stops_the_start(settings
     from settings import Settings
     from shopkit.settings import SettingsError
 
-    with pytest.raises(SettingsError, match="RECOVERY_SECONDS must be above 0"):
+    with pytest.raises(SettingsError, match="RECOVERY_SECONDS does not make sense: it must be above 0"):
         Settings.from_env({**environment, "RECOVERY_SECONDS": seconds})
 
 
