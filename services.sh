@@ -149,8 +149,10 @@ start() {
   done
   ((${#starting[@]})) || return 0
   # One heap is enough: only one thread of a Python process allocates at a time, and each further heap costs memory.
+  # glibc would raise its two thresholds with the largest block it has seen, and never give back what is below them.
   # What runs on must not hold our lock (9).
-  MALLOC_ARENA_MAX=1 .venv/bin/python -m shopkit.server.launcher "${arguments[@]}" 9>&-
+  MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072 \
+    .venv/bin/python -m shopkit.server.launcher "${arguments[@]}" 9>&-
   for name in "${starting[@]}"; do
     wait_until_ready "$name" || {
       stop "${starting[@]}" >/dev/null

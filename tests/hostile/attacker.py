@@ -64,7 +64,7 @@ class Attacker:
             owed = (time.process_time() - self._spent_before) / CPU_SHARE - passed
             if owed <= 0:
                 return True
-            time.sleep(min(owed, 0.1))
+            time.sleep(min(owed, self.target.seconds - passed))
         return False
 
     def wait(self, seconds: float = 0.0) -> None:
