@@ -55,6 +55,14 @@ def test_words_are_bounded_before_they_are_compared(nobody_notices):
     nobody_notices("words_that_are_dear_to_compare")
 
 
+def test_headers_are_bounded_before_they_are_read(nobody_notices):
+    nobody_notices("headers_that_are_dear_to_read")
+
+
+def test_bodies_of_other_kinds_are_refused_cheaply(nobody_notices):
+    nobody_notices("bodies_of_other_kinds")
+
+
 def test_large_bodies_are_read_cheaply(nobody_notices):
     nobody_notices("bodies_of_a_megabyte")
 
@@ -77,6 +85,10 @@ def test_heads_that_drip_take_no_place_from_others(nobody_notices):
 
 def test_bodies_that_drip_take_no_place_from_others(nobody_notices):
     nobody_notices("dripping_bodies")
+
+
+def test_bodies_that_are_expected_and_never_come_take_no_place_from_others(nobody_notices):
+    nobody_notices("bodies_that_are_expected")
 
 
 def test_heads_without_an_end_take_no_memory_for_good(nobody_notices):

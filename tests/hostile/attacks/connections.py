@@ -41,6 +41,12 @@ def dripping_bodies(attack: Attacker) -> None:
     _drip(attack, 1200, [(whole + b"{", b" "), (chunks + b"1\r\n{\r\n", b"1\r\n \r\n")])
 
 
+def bodies_that_are_expected(attack: Attacker) -> None:
+    """Requests that ask whether they may send their bodies, and then do not."""
+    head = request("POST", "/login", headers=_JSON | {"Content-Length": "1000", "Expect": "100-continue"})
+    _keep_open(attack, 1200, 20, lambda client: client.sendall(head))
+
+
 def unfinished_heads_of_27_kilobytes(attack: Attacker) -> None:
     begin = b"GET /products HTTP/1.1\r\nHost: localhost\r\n" + b"".join(
         b"X-%02d: %b\r\n" % (number, b"a" * 900) for number in range(30)
@@ -246,6 +252,7 @@ ATTACKS = (
     connections_idle_after_a_request,
     dripping_heads,
     dripping_bodies,
+    bodies_that_are_expected,
     unfinished_heads_of_27_kilobytes,
     resets,
     slow_readers_of_lists,

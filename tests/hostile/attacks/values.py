@@ -1,5 +1,7 @@
 """Requests that are small or plain to send and dear to read."""
 
+import base64
+import gzip
 import json
 from itertools import cycle
 
@@ -79,6 +81,53 @@ def words_that_are_dear_to_compare(attack: Attacker) -> None:
     _send_all(attack, wanted)
 
 
+def headers_that_are_dear_to_read(attack: Attacker) -> None:
+    """Lists in headers as long as these may be, and tokens whose first part is JSON of the attacker's own."""
+    fields = (
+        ("/images/camping-lantern.svg", {"Range": "bytes=" + ",".join(["0-"] * 2500)}),
+        ("/docs/swagger-ui-bundle.js", {"Range": "bytes=" + ",".join(f"{n}-{n}" for n in range(900))}),
+        ("/products/1", {"If-None-Match": ",".join(['"a"'] * 2000)}),
+        ("/products/1", {"If-None-Match": '"' + "\\" * 8000}),
+        ("/openapi.json", {"If-Modified-Since": "Mon, " * 1600}),
+        ("/products", {"Accept": ",".join(["a/b;q=0.1"] * 800), "Accept-Encoding": ",".join(["gzip;q=0.1"] * 700)}),
+        ("/", {"Accept": ";" * 8000, "Accept-Language": "a-" * 4000}),
+        ("/cart", {"Cookie": "a=b;" * 2000}),
+        ("/cart", {"Cookie": 'a="' + "\\000" * 2000}),
+        ("/products", {f"X-{number}": "a" * 300 for number in range(80)}),
+        ("/products", {"X-Forwarded-For": "1.2.3.4," * 1000, "Forwarded": "for=a;" * 1300}),
+        ("/products", {"X-Request-ID": "a" * 8000, "Origin": "http://" + "a." * 4000}),
+    )
+    heads = (
+        b'{"alg":"HS256","a":' + b"[" * 5000,
+        b'{"a":' * 1200 + b"1" + b"}" * 1200,
+        b'{"alg":1e999990}',
+        b"9" * 5900,
+    )
+    tokens = [f"{base64.urlsafe_b64encode(head).decode().rstrip('=')}.e30.AAAA" for head in heads]
+    wanted = [request("GET", path, headers=each) for path, each in fields]
+    wanted += [request("GET", "/cart", token=token) for token in tokens]
+    wanted += [request("POST", "/refresh", token=token) for token in tokens]
+    attack.crowd(4, lambda me: attack.ask_again_and_again(lambda n: wanted[(n + 5 * me) % len(wanted)], me))
+
+
+def bodies_of_other_kinds(attack: Attacker) -> None:
+    """Forms of thousands of parts, compressed bodies, and other encodings, where JSON is asked for."""
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+    form = b"a=1&" * 250_000
+    bomb = gzip.compress(bytes(50 * MEGABYTE))
+    kinds = (
+        ({"Content-Type": "multipart/form-data; boundary=x"}, part * 15_000),
+        ({"Content-Type": "multipart/form-data; boundary=" + "x" * 5000}, b"--" + b"x" * MEGABYTE),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, form),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, bomb),
+        ({"Content-Type": "application/json; charset=utf-7"}, b'{"a": "+AGE-"}' + b" " * MEGABYTE),
+        ({"Content-Type": "application/json; " + "a=b;" * 1900}, b"{}"),
+    )
+    targets = ("/login", "/cart/items", "/orders", "/webhooks/stripe")
+    wanted = [request("POST", target, body, attack.target.token, kind) for kind, body in kinds for target in targets]
+    attack.crowd(4, lambda me: attack.ask_again_and_again(lambda n: wanted[(n + 6 * me) % len(wanted)], me))
+
+
 def bodies_of_a_megabyte(attack: Attacker) -> None:
     text = b'{"subject": "x", "message": "%b"}' % (b"x" * (MEGABYTE - 200))
     escaped = b'{"subject": "x", "message": "%b"}' % (b"\\u0041" * (MEGABYTE // 6 - 200))
@@ -109,5 +158,7 @@ ATTACKS = (
     thousands_of_unknown_fields,
     huge_ids,
     words_that_are_dear_to_compare,
+    headers_that_are_dear_to_read,
+    bodies_of_other_kinds,
     bodies_of_a_megabyte,
 )
