@@ -1,21 +1,12 @@
 """Which address a request counts for: the peer's, or the visitor's that one of our own applications names."""
 
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
+
+from shopkit.addresses import network
+
+__all__ = ["named_visitor", "network"]
 
 MAX_FORWARDED_LENGTH = 500  # characters of `X-Forwarded-For`; each proxy adds about twenty
-
-
-@lru_cache(1000)
-def network(address: str) -> str:
-    """The address to count by; of IPv6 the /64, for one customer usually has all of it."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]  # not an address: a trusted proxy wrote it
-    if not isinstance(parsed, IPv6Address):
-        return address
-    return str(parsed.ipv4_mapped or IPv6Network((parsed.packed, 64), strict=False))
 
 
 def named_visitor(forwarded_for: str, trusted_proxies: int) -> str | None:

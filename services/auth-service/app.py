@@ -18,7 +18,8 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     app = create_service(__name__, "auth-service", settings, apis=[accounts, sessions], db=db, who_is=tokens.user_of)
     tokens.init_app(app, settings)
     profiles = ServiceClient("profile-service", settings.profile_service_url, adapter, tokens.own_token)
-    events.init_app(app, settings.amqp_url, publish_to=[profiles])
+    support = ServiceClient("customer-support-service", settings.support_service_url, adapter, tokens.own_token)
+    events.init_app(app, settings.amqp_url, publish_to=[profiles, support])
     return app
 
 

@@ -19,7 +19,8 @@ import seed
 from accounts import check_password, open_account
 from models import db, folded, user_named
 from schemas import NewUser
-from shopkit import prepare
+from shop_events import AccountChanged
+from shopkit import events, prepare
 from shopkit.auth import ADMIN, CUSTOMER, STAFF, SUPPORT
 from shopkit.errors import Conflict, Invalid, ShopError, invalid_fields
 
@@ -53,6 +54,8 @@ def appoint(
     db.session.rollback()  # nothing is locked while somebody types
     password_hash = hashing.hashed(_checked(ask())) if new_password else user.password_hash
     was, user.role, user.password_hash = user.role, role, password_hash
+    if was != role or new_password:
+        events.publish(AccountChanged(user_id=user.id))
     db.session.commit()
     said = f"{user.username} is {role} already." if was == role else f"{user.username} is {role} now, and was {was}."
     if new_password:

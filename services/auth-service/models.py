@@ -82,9 +82,9 @@ def taken(username: str, email: str) -> str | None:
     return None
 
 
-def revoke(session_id: str, until: datetime) -> None:
-    """Refuse every token of a session from now on. To revoke it again changes nothing."""
-    insert_new(RevokedToken, id=session_id, expires_at=until)
+def revoke(session_id: str, until: datetime) -> bool:
+    """Refuse every token of a session from now on, and say whether that is new."""
+    return insert_new(RevokedToken, id=session_id, expires_at=until)
 
 
 def is_revoked(session_id: str) -> bool:

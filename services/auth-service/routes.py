@@ -66,7 +66,8 @@ def refresh() -> Answer:
 def validate() -> Answer:
     """Say whose access token this is. Internal: the gateway does not route it."""
     claims = tokens.claims_of(bearer_token(), tokens.ACCESS)
-    return Validated(user=Identity.model_validate(tokens.user_behind(claims)), expires_at=claims.expires_at)
+    user = Identity.model_validate(tokens.user_behind(claims))
+    return Validated(user=user, expires_at=claims.expires_at, session_id=claims.session_id)
 
 
 @sessions.post("/token", responses={200: ServiceToken})

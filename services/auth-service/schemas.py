@@ -83,6 +83,7 @@ class Validated(Output):
     valid: bool = True
     user: Identity
     expires_at: Timestamp
+    session_id: str
 
 
 class ServiceToken(Output):

@@ -10,6 +10,7 @@ class Settings(ServiceSettings):
     port: int = 5001
     database_uri: str = field(default="sqlite:///auth.db", repr=False)
     profile_service_url: str = "http://127.0.0.1:5002"
+    support_service_url: str = "http://127.0.0.1:5006"
     jwt_secret_key: str = field(repr=False)
     access_token_minutes: int = 15
     refresh_token_days: int = 30

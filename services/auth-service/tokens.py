@@ -16,7 +16,8 @@ from flask_jwt_extended import JWTManager, create_access_token, create_refresh_t
 
 from models import User, db, first_use, is_revoked, revoke
 from settings import Settings
-from shopkit import auth
+from shop_events import SessionEnded
+from shopkit import auth, events
 from shopkit.database import now
 from shopkit.errors import NotSignedIn
 
@@ -147,9 +148,11 @@ def user_behind(claims: Claims) -> auth.User:
 
 
 def end_session(claims: Claims) -> None:
-    """Refuse every token of the session for as long as the longest of them could live."""
+    """Refuse every token of the session for as long as the longest of them could live, and tell of it."""
     lifetime = max(current_app.config[f"JWT_{kind}_TOKEN_EXPIRES"] for kind in ("ACCESS", "REFRESH"))
-    revoke(claims.session_id, _forgettable(max(claims.expires_at, now() + lifetime)))
+    is_new = revoke(claims.session_id, _forgettable(max(claims.expires_at, now() + lifetime)))
+    if is_new and not claims.is_service:
+        events.publish(SessionEnded(session_id=claims.session_id, user_id=int(claims.subject)))
     db.session.commit()
 
 

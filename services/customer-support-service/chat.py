@@ -8,8 +8,8 @@ A client connects with its access token, `{token}` in the auth payload or in the
     contact_form  {subject, message}      open a ticket
 
 Each is acknowledged by `{ok: true, …}` or by the problem that HTTP would answer with `ok: false`. The server says
-`new_message` to everyone who hears a ticket, `contact_form_status {success, …}` to who sent a form, and `error` before
-it disconnects somebody whose token does not hold any longer.
+`new_message` to everyone who hears a ticket, and `contact_form_status {success, …}` to who sent a form. Before it
+disconnects somebody it says `session_ended {code, error}`, or `error` if it finds out by a token that does not hold.
 """
 
 import logging
@@ -23,6 +23,7 @@ from flask_socketio import SocketIO, disconnect, emit, join_room, leave_room
 from pydantic import ValidationError
 
 import conversation
+import standing
 from conversation import room_of
 from models import db, ticket_for
 from refusals import in_short, problem_of
@@ -55,6 +56,7 @@ def connect(auth: object) -> None:
             # The token stands where a request has it, for every event of this connection.
             request.environ["HTTP_AUTHORIZATION"] = f"Bearer {_token(auth)}"
         _let_in()
+        standing.begin(current_user())
     except Exception as error:  # whatever it was, nobody gets in
         problem = _problem(error)
         raise Refused(problem["error"], problem) from None

@@ -1,9 +1,12 @@
-"""What the writers of tickets have ordered, learned from the events about orders."""
+"""What this service does about events: it keeps what writers of tickets have ordered, and ends sockets."""
+
+from typing import Any
 
 import sqlalchemy as sa
 
+import standing
 from models import RecentOrder, db
-from shop_events import OrderCancelled, OrderConfirmed, OrderDelivered, OrderEvent
+from shop_events import AccountChanged, OrderCancelled, OrderConfirmed, OrderDelivered, OrderEvent, SessionEnded
 from shopkit.database import insert_new
 from shopkit.events import Subscription
 
@@ -23,4 +26,8 @@ def keep_order(order: OrderEvent) -> None:
         db.session.execute(known.values(status=order.status))
 
 
-SUBSCRIPTIONS = [Subscription("keep_order", keep_order, [OrderConfirmed, OrderCancelled, OrderDelivered])]
+SUBSCRIPTIONS: list[Subscription[Any]] = [
+    Subscription("keep_order", keep_order, [OrderConfirmed, OrderCancelled, OrderDelivered]),
+    Subscription("end_sockets_of_session", standing.end_session, [SessionEnded]),
+    Subscription("end_sockets_of_account", standing.end_account, [AccountChanged]),
+]

@@ -10,6 +10,7 @@ from collections import deque
 from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flask import has_app_context
 from socketio import Manager, RedisManager
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("shop.chat")
 
 NEW_MESSAGE = "new_message"
+SESSION_ENDED = "session_ended"
 PATIENCE_SECONDS = 1.0  # for which the sender waits, so that mostly everybody has heard it when it is acknowledged
 
 Problem = dict[str, Any] | None
 
 
 class CheckingManager(Manager):
-    """Sends `new_message` to those who may hear it."""
+    """Sends `new_message` to those who may hear it, and `session_ended` as the last that anybody hears."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -38,7 +40,10 @@ class CheckingManager(Manager):
         self._lock = Lock()
 
     def emit(self, event: str, data: Any, namespace: str, room: Any = None, **options: Any) -> None:
-        if event != NEW_MESSAGE:
+        if event == SESSION_ENDED:
+            for sid, _ in list(self.get_participants(namespace, room)):
+                self.dismiss(sid, namespace, event, data)
+        elif event != NEW_MESSAGE:
             super().emit(event, data, namespace, room=room, **options)
         elif any(self.get_participants(namespace, room)):
             self._deliver_later(data, namespace, room)
@@ -76,8 +81,12 @@ class CheckingManager(Manager):
         for sid, problem in problems.items():
             if problem:
                 logger.info("%s %s", NEW_MESSAGE, problem["status"])
-                self.server.emit("error", in_short(problem), to=sid, namespace=namespace, ignore_queue=True)
-                self.server.disconnect(sid, namespace, ignore_queue=True)
+                self.dismiss(sid, namespace, "error", in_short(problem))
+
+    def dismiss(self, sid: str, namespace: str, event: str, why: dict[str, Any]) -> None:
+        """Tell a client of ours why it hears nothing more, and disconnect it."""
+        super().emit(event, why, namespace, room=sid)
+        self.server.disconnect(sid, namespace, ignore_queue=True)
 
     def _problems(self, ticket_id: int, participants: dict[str, str]) -> dict[str, Problem]:
         """Of those who may not hear the ticket, by their sockets; None for one that is gone in the meantime."""
@@ -101,6 +110,13 @@ class CheckingManager(Manager):
 
 class CheckingRedisManager(RedisManager, CheckingManager):
     """The same for several instances: what Redis brings from the others is delivered by `CheckingManager`, too."""
+
+
+def new_manager(redis_url: str) -> CheckingManager:
+    if not redis_url:
+        return CheckingManager()
+    # Two shops in two databases of one Redis would hear each other: what is published knows no databases.
+    return CheckingRedisManager(redis_url, channel=f"chat{urlsplit(redis_url).path}")
 
 
 def _problem_of_hearing(ticket_id: int, environ: "WSGIEnvironment") -> Problem:

@@ -25,6 +25,19 @@ class UserRegistered(Event, name="user.registered", publisher=AUTH, subscribers=
     username: Annotated[str, Field(min_length=1, max_length=50)]
 
 
+class SessionEnded(Event, name="session.ended", publisher=AUTH, subscribers={SUPPORT}):
+    """None of the tokens of one login holds any longer: somebody has signed out, or a refresh token came twice."""
+
+    session_id: Annotated[str, Field(min_length=1, max_length=36)]
+    user_id: EventId
+
+
+class AccountChanged(Event, name="account.changed", publisher=AUTH, subscribers={SUPPORT}):
+    """Somebody has another role or another password."""
+
+    user_id: EventId
+
+
 class ProductPriceChanged(Event, name="product.price_changed", publisher=PRODUCT, subscribers={CART}):
     """A product costs something else from now on."""
 

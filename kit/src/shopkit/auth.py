@@ -5,7 +5,8 @@ lies under `/internal/` is for the shop's own services alone, whatever its mark.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
@@ -24,12 +25,18 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class User:
-    """Whoever called; a service's account has the id 0, which no person has."""
+    """Whoever called; a service's account has the id 0, which no person has.
+
+    :param session_id: of the login that the token is from; empty if nobody said.
+    :param expires_at: when the token does; None if nobody said.
+    """
 
     id: int
     username: str
     email: str
     role: str
+    session_id: str = field(default="", compare=False)
+    expires_at: datetime | None = field(default=None, compare=False)
 
     @property
     def is_staff(self) -> bool:
@@ -44,7 +51,9 @@ def ask_auth(auth_service: ServiceClient) -> WhoIs:
     """Ask the auth service about every token, every time: a logout holds from the next request on."""
 
     def who_is(token: str) -> User:
-        return User(**auth_service.call("POST", "/validate", token=token)["user"])
+        said = auth_service.call("POST", "/validate", token=token)
+        expires_at = datetime.fromisoformat(said["expires_at"]) if "expires_at" in said else None
+        return User(**said["user"], session_id=said.get("session_id", ""), expires_at=expires_at)
 
     return who_is
 

@@ -1,5 +1,8 @@
-"""What must happen before other imports, so that `app.py` imports this first: eventlet's patches, if
-`SOCKETIO_ASYNC_MODE` asks for them, and no Redis client, which Socket.IO would load, if there is no `REDIS_URL`."""
+"""What must happen before other imports, so that the `app.py` of a service with Socket.IO imports this first.
+
+It is eventlet's patches, if `SOCKETIO_ASYNC_MODE` asks for them, and no Redis client, which Socket.IO would load, if
+there is no `REDIS_URL`.
+"""
 
 import os
 import sys

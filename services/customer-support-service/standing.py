@@ -1,0 +1,62 @@
+"""Who may stay connected: a socket ends with the session it was opened in, with its token, or if its account changes.
+
+Events tell of sessions and accounts. They reach one instance; what it says to the rooms of a session or of an account
+reaches the sockets of all.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+from flask import Flask, current_app
+from flask_socketio import SocketIO, join_room
+
+from listeners import SESSION_ENDED
+from shop_events import AccountChanged, SessionEnded
+from shopkit.auth import User
+from shopkit.database import after_commit
+from shopkit.server import socketio_server
+
+SIGNED_OUT = {"code": "session_ended", "error": "The session has ended: sign in again."}
+CHANGED = {"code": "account_changed", "error": "The account has changed: connect again."}
+EXPIRED = {"code": "token_expired", "error": "The token has expired: connect again with a new one."}
+
+
+def begin(user: User) -> None:
+    """Let the one who connects at this moment stay for as long as their session, token and account are as they are.
+
+    :raise TooManySockets: they are connected too often.
+    """
+    socketio_server.sign_in(_socketio(), user.id, user.expires_at.timestamp() if user.expires_at else math.inf)
+    join_room(_room_of_account(user.id))
+    if user.session_id:
+        join_room(_room_of_session(user.session_id))
+
+
+def end_session(session: SessionEnded) -> None:
+    _end(_room_of_session(session.session_id), SIGNED_OUT)
+
+
+def end_account(account: AccountChanged) -> None:
+    """They connect again, as who they are now."""
+    _end(_room_of_account(account.user_id), CHANGED)
+
+
+def expire(app: Flask, sid: str) -> None:
+    app.extensions["socketio"].server.manager.dismiss(sid, "/", SESSION_ENDED, EXPIRED)
+
+
+def _end(room: str, why: dict[str, Any]) -> None:
+    after_commit(partial(_socketio().emit, SESSION_ENDED, why, to=room))
+
+
+def _room_of_session(session_id: str) -> str:
+    return f"session-{session_id}"
+
+
+def _room_of_account(user_id: int) -> str:
+    return f"account-{user_id}"
+
+
+def _socketio() -> SocketIO:
+    return current_app.extensions["socketio"]
