@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit.auth import current_user, only, public
 from shopkit.database import Created, fetch_or_404, new_database, reads_only
-from shopkit.errors import Conflict, PaymentRequired
+from shopkit.errors import Conflict, PaymentRequired, UpstreamFailed
 from shopkit.http_client import ServiceClient
 from shopkit.paging import Page, page_of
 from shopkit.schemas import AmountIn, Id, Input, Output, Query
@@ -101,6 +101,7 @@ def notes_api(partner: ServiceClient) -> APIBlueprint:
             "conflict": Conflict("It is taken.", code="taken", by="bob"),
             "payment": PaymentRequired("No money."),
             "bug": ZeroDivisionError("secret detail"),
+            "upstream": UpstreamFailed("The partner-service is not available."),
             "database": sa.exc.OperationalError("SELECT secret", {}, Exception("locked")),
         }[path.kind]
 

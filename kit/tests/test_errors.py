@@ -37,6 +37,28 @@ def test_whatever_fails_answers_in_the_same_shape(client, method, path, status, 
     assert response.json["error"] == response.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("bug", "Exception on /fail/bug"),
+        ("database", "the database does not work"),
+        ("upstream", "upstream_failed: The partner-service is not available."),
+    ],
+)
+def test_what_was_not_the_clients_fault_is_logged_as_an_error(app, client, kind, words, caplog):
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+
+    assert client.get(f"/fail/{kind}").status_code >= 500
+    assert [words in each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [True]
+
+
+@pytest.mark.parametrize("kind", ["conflict", "payment"])
+def test_what_was_the_clients_fault_is_no_error_of_ours(client, kind, caplog):
+    client.get(f"/fail/{kind}")
+
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 def test_a_405_says_what_is_allowed(client):
     assert "POST" in client.put("/count").headers["Allow"]
 
