@@ -15,6 +15,7 @@ from proxy import CHUNK, Answer, HangUp, Proxy, Reply
 from routing import Route
 from shopkit.errors import Unavailable
 from shopkit.server.shutdown_hooks import at_stop
+from shopkit.server.transport import take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -179,13 +180,10 @@ class Agreement(Reply):
 
     def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         client = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
-        # Not of urllib3's public interface: its socket, and the reader of the 101, which may have read frames already.
-        service, reader = self._raw.connection.sock, self._raw._original_response.fp
         head = "".join(f"{name}: {text}\r\n" for name, text in self.headers)
         with self._held:
             client.sendall(f"HTTP/1.1 {self.status} {self.reason}\r\n{head}\r\n".encode("latin-1"))
-            service.settimeout(0)
-            self._tunnels.join(client, service, first=reader.read1(len(reader.peek())))
+            self._tunnels.join(client, *take_over(self._raw))
         raise HangUp
 
 

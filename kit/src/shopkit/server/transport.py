@@ -69,6 +69,14 @@ class SlimAdapter(HTTPAdapter):
         return response
 
 
+def take_over(response: HTTPResponse) -> tuple[socket.socket, bytes]:
+    """The connection behind a 101, and what the service has said in the same breath."""
+    below: Any = response._original_response
+    connection: Any = response.connection
+    connection.sock.settimeout(0)
+    return connection.sock, below.fp.read1(len(below.fp.peek()))
+
+
 def break_off(response: HTTPResponse) -> None:
     """Let whoever is reading this answer in another thread stop at once: for them it breaks off.
 
