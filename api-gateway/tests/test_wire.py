@@ -29,6 +29,13 @@ def gateway(one_gateway, upstream):
 
 
 @pytest.fixture(scope="module")
+def threads(start):
+    """As the services are served."""
+    with start("threads") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
 def impatient_gateway(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("impatient")
     (folder / "impatient.py").write_text(
@@ -263,6 +270,15 @@ def test_pages_of_welcome_origins_may_read_refusals_and_strangers_may_not(gatewa
         assert each.headers["Vary"] == "Origin"
         assert each.headers["X-Frame-Options"] == "DENY"
         assert "default-src 'none'" in each.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("sent", "status"), [(_head(b"X(Test): a"), 400), (GET.replace(b"/", b"/" * 9000, 1), 414)])
+def test_a_worker_of_threads_refuses_in_the_same_words(threads, sent, status):
+    (answer,) = _exchange(threads, sent)
+
+    assert (answer.status, answer.headers["Connection"]) == (status, "close")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert json.loads(answer.body)["request_id"] == answer.headers["X-Request-ID"]
 
 
 CHUNKS = {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shopkit.server.connections import MAX_UNFINISHED_BYTES, MOST_OF_ADDRESS, Connections, network_of
+from shopkit.addresses import network
+from shopkit.server.connections import MAX_UNFINISHED_BYTES, MOST_OF_ADDRESS, Connections
 
 
 class House:
@@ -146,7 +147,7 @@ def test_behind_a_proxy_one_address_may_fill_the_house():
     ],
 )
 def test_of_ipv6_a_whole_64_counts_as_one_address(one, another, are_one):
-    assert (network_of(one) == network_of(another)) is are_one
+    assert (network(one) == network(another)) is are_one
 
 
 def test_heads_that_do_not_end_are_bounded_together_and_the_largest_is_ended_first():

@@ -25,7 +25,6 @@ PRIVATE = (
     "urllib3.connection",
     "urllib3.connectionpool",
 )
-STILL_TO_MOVE = {ROOT / "services/customer-support-service/packets.py"}
 PACKAGES = ("gunicorn", "gevent", "urllib3", "engineio", "socketio", "flask_socketio")
 DISTRIBUTIONS = (
     *("gunicorn", "gevent", "urllib3", "requests"),
@@ -35,8 +34,7 @@ DISTRIBUTIONS = (
 
 def _sources() -> list[Path]:
     product = [*ROOT.glob("kit/src/**/*.py"), *ROOT.glob("api-gateway/*.py"), *ROOT.glob("services/*/**/*.py")]
-    ours = [each for each in product if "tests" not in each.parts and "migrations" not in each.parts]
-    return [each for each in ours if each not in STILL_TO_MOVE]
+    return [each for each in product if "tests" not in each.parts and "migrations" not in each.parts]
 
 
 def _imports(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ pytest.importorskip("gevent")
 from gunicorn.config import Config
 
 from shopkit.server.connections import Connections
+from shopkit.server.gevent_worker import SLOWEST_ANSWER, Response
 from shopkit.server.refusals import TooSlow
 from shopkit.server.strict_http import Connection
 
@@ -61,3 +62,48 @@ def test_a_body_in_large_pieces_does_not_wait():
     request = next(_connection(client, 5))
 
     assert len(request.body.read()) == 600_000
+
+
+class Reader:
+    """A client that takes so many bytes a second; its clock is that of the server."""
+
+    def __init__(self, pace: float) -> None:
+        self.pace = pace
+        self.now = 0.0
+        self._patience = 0.0
+
+    def settimeout(self, seconds: float) -> None:
+        self._patience = seconds
+
+    def send(self, data: bytes) -> int:
+        needed = len(data) / self.pace
+        self.now += min(needed, self._patience)
+        if needed > self._patience:
+            raise TimeoutError
+        return len(data)
+
+
+def _send(reader: Reader, monkeypatch, pieces: int, size: int) -> None:
+    monkeypatch.setattr("shopkit.server.gevent_worker.time.monotonic", lambda: reader.now)
+    response = Response(None, reader, Config(), patience=60)
+    for _ in range(pieces):
+        response._send(bytes(size))
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_who_reads_slowly_is_ended_in_a_time_that_its_answer_is_worth(monkeypatch, size):
+    reader = Reader(pace=SLOWEST_ANSWER / 2)
+    pieces = 4_000_000 // size
+
+    with pytest.raises(TimeoutError):
+        _send(reader, monkeypatch, pieces, size)
+
+    assert reader.now < 200
+
+
+def test_who_reads_steadily_has_all_the_time_that_it_needs(monkeypatch):
+    reader = Reader(pace=2 * SLOWEST_ANSWER)
+
+    _send(reader, monkeypatch, 40, 100_000)
+
+    assert reader.now == pytest.approx(4_000_000 / reader.pace)

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from itertools import islice
 from typing import Any
+
+from shopkit.addresses import network as network_of
 
 MOST_OF_ADDRESS = 256  # connections
 SHARE_OF_ADDRESS = 1 / 8  # of all that there may be, should that be less
@@ -179,15 +179,3 @@ class Connections:
 
 def _waiting(peers: Iterable[Peer]) -> Iterable[Peer]:
     return islice((each for each in peers if each.is_waiting), MOST_COMPARED)
-
-
-@lru_cache(4096)
-def network_of(address: str) -> str:
-    """What counts as one address; of IPv6 the /64, for one customer usually has all of it."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or IPv6Network((parsed.packed, 64), strict=False))

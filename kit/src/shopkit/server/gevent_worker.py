@@ -172,13 +172,7 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what no app could: a head that makes no sense, or an app that raises."""
-        logs.new_request_id()
-        refusal = refusals.reason(exc)
-        if refusal.status >= 500:
-            self.log.error("a request failed outside of the app", exc_info=exc)
-        else:
-            self.log.info("refused a request: %s", type(exc).__name__)  # its message may tell headers
-        self._tell(client, refusals.answer(refusal, req.origin()))
+        self._tell(client, refusals.answer_error(exc, self.log, req.origin()))
 
     def handle_exit(self, *received: Any) -> None:
         super().handle_exit(*received)

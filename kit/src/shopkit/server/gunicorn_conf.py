@@ -22,7 +22,7 @@ keep_private("instance")
 
 name = proc_name = Path.cwd().name
 bind = f"{server_setting('HOST', '127.0.0.1')}:{server_count('PORT', shop_services.port_of(name))}"
-worker_class: str | type = "gthread"
+worker_class: str | type = "shopkit.server.thread_worker.Worker"
 workers = server_count("WEB_CONCURRENCY", 1)
 threads = server_count("THREADS", 8)
 keepalive = 75  # longer than any client keeps an idle connection, so that it is the client who closes

@@ -28,7 +28,7 @@ _WARM = (
     "gunicorn.arbiter",
 )
 _WORKERS = {
-    "threads": ("gunicorn.workers.gthread",),
+    "threads": ("shopkit.server.thread_worker",),
     "gevent": ("gunicorn.workers.ggevent", "flask_cors.core"),
 }
 _SETTINGS = {"threads": "shopkit.server.gunicorn_conf", "gevent": "shopkit.server.gunicorn_gevent"}

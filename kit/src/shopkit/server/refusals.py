@@ -1,7 +1,7 @@
 """What a server answers by itself, because no app could: problems that look like all others."""
 
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from gunicorn import util
@@ -49,11 +49,15 @@ _KNOWN = {
 }
 
 
-def reason(error: Exception) -> Refusal:
-    """What a client is told about an error that no app has seen."""
-    if not isinstance(error, ParseException) or isinstance(error, InvalidResponseHeader | InvalidResponseHeaderName):
-        return _BROKEN
-    return _KNOWN.get(type(error), _NONSENSE)
+def answer_error(error: Exception, log: Any, origin: str | None = None) -> bytes:
+    """The answer to an error that no app has seen, which is logged; after it the connection ends."""
+    logs.new_request_id()
+    refusal = _reason(error)
+    if refusal is _BROKEN:
+        log.error("a request failed outside of the app", exc_info=error)
+    else:
+        log.info("refused a request: %s", type(error).__name__)  # its message may tell headers
+    return answer(refusal, origin)
 
 
 def answer(refusal: Refusal, origin: str | None = None) -> bytes:
@@ -74,3 +78,9 @@ def answer(refusal: Refusal, origin: str | None = None) -> bytes:
     ]
     lines = "".join(f"{name}: {text}\r\n" for name, text in fields)
     return f"HTTP/1.1 {refusal.status:d} {refusal.status.phrase}\r\n{lines}\r\n".encode("latin-1") + body
+
+
+def _reason(error: Exception) -> Refusal:
+    if not isinstance(error, ParseException) or isinstance(error, InvalidResponseHeader | InvalidResponseHeaderName):
+        return _BROKEN
+    return _KNOWN.get(type(error), _NONSENSE)
