@@ -577,3 +577,54 @@ class TestExpiry:
             retention.sweep(lambda: clock.now)
 
         assert [row.expires_at > clock.now for row in kept()] == [True]
+
+
+class TestKeysOfADay:
+    """What is kept of one person in a day has an end, and nobody else is shut out by it."""
+
+    @pytest.fixture(autouse=True)
+    def three_a_day(self, monkeypatch, clock):
+        monkeypatch.setattr(idempotency, "MOST_A_DAY", 3)
+
+    @pytest.fixture
+    def post_with(self, post, clock):
+        """`post_with("a", …)`: requests with these keys, an hour after each other."""
+
+        def post_with(*keys, **how):
+            answers = []
+            for key in keys:
+                answers.append(post({"Idempotency-Key": key}, **how))
+                clock.forward(hours=1)
+            return answers
+
+        return post_with
+
+    def test_one_more_than_there_may_be_does_not_act_and_is_told_when_to_come_again(self, post_with, runs):
+        *answers, refused = post_with("a", "b", "c", "d")
+
+        assert [each.status_code for each in answers] == [201] * 3
+        assert (refused.status_code, refused.json["code"]) == (429, "too_many_today")
+        assert refused.headers["Retry-After"] == str(21 * 60 * 60)
+        assert runs == ["a", "b", "c"]
+
+    def test_known_keys_are_answered_and_requests_without_one_act(self, post_with, post):
+        post_with("a", "b", "c")
+
+        [again] = post_with("a")
+        assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+        assert post({}).status_code == 201
+
+    def test_others_and_staff_are_not_counted(self, post_with, bob, support):
+        post_with("a", "b", "c")
+
+        assert [each.status_code for each in post_with("a", "b", "c", who=bob)] == [201] * 3
+        assert [each.status_code for each in post_with("a", "b", "c", "d", who=support)] == [201] * 4
+
+    @pytest.mark.parametrize("hours", [1, 24, 72])
+    def test_however_long_answers_are_kept_keys_count_for_a_day(self, app, post_with, clock, hours):
+        app.config["KEEP_ANSWERS_HOURS"] = Hours(hours=hours)
+        post_with("a", "b", "c")
+
+        clock.forward(hours=21)  # it is a day since the first
+
+        assert [each.status_code for each in post_with("d")] == [201]

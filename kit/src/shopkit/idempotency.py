@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import wraps
 from hashlib import sha256
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from shopkit import retention
 from shopkit.auth import current_user
 from shopkit.database import UtcDateTime, insert, now, reading
 from shopkit.errors import Conflict, Invalid
+from shopkit.quotas import DAY, TooManyToday
 from shopkit.settings import ServiceSettings
 
 TABLE = "idempotency_keys"
@@ -32,6 +34,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEPT = "keep_answers_hours"  # the setting
 MOST_BYTES = 16 * 1024  # of an answer, compressed
+MOST_A_DAY = 1000  # keys of one person, staff excepted
 PARAMETER = {
     "name": HEADER,
     "in": "header",
@@ -75,6 +78,8 @@ def keep_keys(db: SQLAlchemy) -> None:
         sa.Column("status", sa.Integer, nullable=False),
         sa.Column("headers", sa.JSON, nullable=False),
         sa.Column("body", sa.LargeBinary),  # compressed; none if it was too large
+        sa.Column("user_id", sa.Integer),  # none in rows from before it was noted
+        sa.Index(f"ix_{TABLE}_user_id_expires_at", "user_id", "expires_at"),
     )
     retention.goes(table.c.expires_at)
     event.listen(db.session, "before_commit", _refuse_commit_of_view)
@@ -92,6 +97,7 @@ def idempotent(view: View) -> View:
     The view may ask other services before its transaction begins, and it does not commit: that is done here, with a
     key or without. An error undoes what the view did. The answer is kept, so it must not contain a secret.
     Answers that are not final are not kept: failures on our side, and whatever says when to ask again.
+    A customer has `MOST_A_DAY` keys in a day; afterwards requests with further keys are a 429.
     """
 
     @wraps(view)
@@ -184,6 +190,7 @@ def _keep(answer: Response) -> bool:
     body = zlib.compress(answer.get_data())
     values: dict[str, Any] = {
         "id": _whose_and_what_for(),
+        "user_id": current_user().id,
         "fingerprint": _fingerprint(),
         "expires_at": moment + current_app.config[KEPT.upper()],
         "status": answer.status_code,
@@ -205,12 +212,16 @@ def _replay() -> Response | None:
 
     :raise Reused: it came with another body.
     :raise NotKept: the answer was too large.
+    :raise TooManyToday: it is not known, and would be one more than somebody may have in a day.
     """
-    table = _table()
-    asked = sa.select(table).where(table.c.id == _whose_and_what_for(), table.c.expires_at > now())
+    table, moment = _table(), now()
+    asked = sa.select(table).where(table.c.id == _whose_and_what_for(), table.c.expires_at > moment)
     with reading():
         known = _session().execute(asked).one_or_none()
+        first = _first_of_too_many(moment) if known is None else None
         _session().rollback()
+    if first is not None:
+        raise TooManyToday.again(MOST_A_DAY, "idempotency keys", first, moment)
     if known is None:
         return None
     if known.fingerprint != _fingerprint():
@@ -221,6 +232,16 @@ def _replay() -> Response | None:
             "kept; look at what it was about."
         )
     return current_app.response_class(zlib.decompress(known.body), known.status, {**known.headers, REPLAYED: "true"})
+
+
+def _first_of_too_many(moment: datetime) -> datetime | None:
+    """When a person's first key of today was used, if they have as many as there may be."""
+    if current_user().is_staff:
+        return None
+    keys, kept = _table().c, current_app.config[KEPT.upper()]
+    today = sa.select(keys.expires_at).where(keys.user_id == current_user().id, keys.expires_at > moment + kept - DAY)
+    first = _session().scalar(today.order_by(keys.expires_at.desc()).offset(MOST_A_DAY - 1).limit(1))
+    return None if first is None else first - kept
 
 
 def _is_final(answer: Response) -> bool:

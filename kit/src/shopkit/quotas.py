@@ -1,8 +1,8 @@
 """Quotas: how many rows of a kind one person may have, or make in a day; safe when several are made at once."""
 
 import math
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 import sqlalchemy as sa
 from flask import current_app
@@ -21,6 +21,12 @@ class TooManyToday(TooManyRequests):
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message, {"Retry-After": str(seconds)})
         self.extra = {"retry_after": seconds}
+
+    @classmethod
+    def again(cls, most: int, things: str, first: datetime, moment: datetime) -> Self:
+        """To come again when the first of them is a day old; one to come is from before the clock was set back."""
+        seconds = math.ceil(min(first + DAY - moment, DAY).total_seconds())
+        return cls(f"That would be more than {most} {things} in a day; come again later.", seconds)
 
 
 def room_for_one_more(kind: type[Any], user_id: int, most: int) -> int:
@@ -49,10 +55,7 @@ def one_more_today(kind: type[Any], user_id: int, most: int, *only: sa.TextClaus
     today = sa.select(kind.created_at).where(kind.user_id == user_id, kind.created_at > moment - DAY, *only)
     first = _session().scalar(today.order_by(kind.created_at.desc()).offset(most - 1).limit(1))
     if first is not None:
-        # One whose moment is still to come was made before the clock was set back.
-        seconds = math.ceil(min(first + DAY - moment, DAY).total_seconds())
-        things = what or _in_words(kind)
-        raise TooManyToday(f"That would be more than {most} {things} in a day; come again later.", seconds)
+        raise TooManyToday.again(most, what or _in_words(kind), first, moment)
 
 
 def hold(kind: type[Any], user_id: int) -> None:
