@@ -10,11 +10,13 @@ import hashing
 from shopkit import events, retention
 from shopkit.auth import CUSTOMER
 from shopkit.database import Created, UtcDateTime, insert_new, new_database
+from shopkit.quotas import DAY, TooManyToday
 
 db = new_database()
 events.keep_outbox(db)
 
 PASSWORD_LENGTHS = range(8, 129)
+REFRESHES_A_DAY = 1000
 
 
 def folded(name: str) -> str:
@@ -56,10 +58,12 @@ class RevokedToken(db.Model):
     """
 
     __tablename__ = "revoked_tokens"
+    __table_args__ = (sa.Index(None, "user_id", "used_at"),)
 
     id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    user_id: Mapped[int | None]  # who has refreshed with it
 
 
 retention.stays("an account is its owner's", User)
@@ -91,12 +95,25 @@ def is_revoked(session_id: str) -> bool:
     return db.session.scalar(sa.select(RevokedToken.id).where(RevokedToken.id == session_id)) is not None
 
 
-def first_use(token_id: str, moment: datetime, until: datetime) -> datetime | None:
-    """When a token was first used: at this moment, unless it was before. None is long ago."""
-    if insert_new(RevokedToken, id=token_id, used_at=moment, expires_at=until):
+def first_use(token_id: str, user_id: int, moment: datetime, until: datetime) -> datetime | None:
+    """When a token was first used: at this moment, unless it was before. None is long ago.
+
+    :raise TooManyToday: it is new, and its owner has used as many in a day as there may be.
+    """
+    if insert_new(RevokedToken, id=token_id, user_id=user_id, used_at=moment, expires_at=until):
+        _refuse_flood(user_id, moment)
         return moment
     this = RevokedToken.id == token_id
     # A use in the future was noted before the clock was set back: it counts as a use of this moment.
     db.session.execute(sa.update(RevokedToken).where(this, RevokedToken.used_at > moment).values(used_at=moment))
     used_at: datetime | None = db.session.scalar(sa.select(RevokedToken.used_at).where(this))
     return used_at
+
+
+def _refuse_flood(user_id: int, moment: datetime) -> None:
+    """Each use is kept for as long as the token could live."""
+    today = sa.select(RevokedToken.used_at).filter_by(user_id=user_id).where(RevokedToken.used_at > moment - DAY)
+    newest_first = today.order_by(RevokedToken.used_at.desc())
+    first = db.session.scalar(newest_first.offset(REFRESHES_A_DAY).limit(1))  # this one is there already
+    if first is not None:
+        raise TooManyToday.again(REFRESHES_A_DAY, "refreshes", first, moment)

@@ -160,9 +160,10 @@ def use(claims: Claims) -> None:
     """Note that a refresh token is used. For a moment it may be used again.
 
     :raise NotSignedIn: it comes too late, and has ended its session.
+    :raise TooManyToday: its owner has used too many in a day; this one can be used later.
     """
     moment = now()
-    used_at = first_use(claims.token_id, moment, _forgettable(claims.expires_at))
+    used_at = first_use(claims.token_id, int(claims.subject), moment, _forgettable(claims.expires_at))
     if used_at is None or moment - used_at > REUSE:
         end_session(claims)
         raise NotSignedIn(

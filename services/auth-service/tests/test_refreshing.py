@@ -160,3 +160,35 @@ def test_what_was_revoked_before_first_uses_were_noted_stays_revoked(settings, n
     assert ask("/validate", used["access_token"]).status_code == 200
     assert ask("/refresh", used["refresh_token"]).json["code"] == "refresh_token_reused"
     assert ask("/validate", used["access_token"]).status_code == 401
+
+
+class TestRefreshesOfADay:
+    """What is kept of one account's refreshes has an end; its sessions last."""
+
+    @pytest.fixture(autouse=True)
+    def three_a_day(self, monkeypatch):
+        import models
+
+        monkeypatch.setattr(models, "REFRESHES_A_DAY", 3)
+
+    def test_one_more_than_there_may_be_is_told_when_to_come_again_and_then_goes_on(self, signed_in, ask, clock):
+        session = signed_in
+        for _ in range(3):
+            session = ask("/refresh", session["refresh_token"]).json
+            clock.go_on(hours=1)
+
+        refused = ask("/refresh", session["refresh_token"])
+        assert (refused.status_code, refused.json["code"]) == (429, "too_many_today")
+        assert refused.headers["Retry-After"] == str(21 * 60 * 60)
+
+        clock.go_on(hours=21)
+        assert ask("/refresh", session["refresh_token"]).status_code == 200
+
+    def test_tabs_that_refresh_at_once_count_once_and_others_are_not_counted(self, signed_in, ask, client):
+        tokens = {ask("/refresh", signed_in["refresh_token"]).status_code for _ in range(5)}
+        bob = client.post("/login", json={**ALICE, "username": "bob"}).json
+
+        assert tokens == {200}
+        for _ in range(3):
+            bob = ask("/refresh", bob["refresh_token"]).json
+        assert ask("/refresh", signed_in["refresh_token"]).status_code == 200
