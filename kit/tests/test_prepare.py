@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from shopkit.service import run
 from shopkit.settings import SettingsError
 
 APP = """
+import os
 from flask import Flask
 from sqlalchemy.orm import Mapped, mapped_column
 from shopkit import database
@@ -20,7 +22,7 @@ db = database.new_database()
 class Thing(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
 app = Flask(__name__, root_path={root!r})
-app.config.update(SERVICE_NAME="thing-service", PORT=5999, MIGRATE_AT_START=True)
+app.config.update(SERVICE_NAME="thing-service", PORT=5999, MIGRATE_AT_START="MIGRATE_AT_START" not in os.environ)
 database.init_app(app, db, {uri!r})
 """
 REVISION = """
@@ -85,6 +87,19 @@ def test_a_start_migrates_and_fills_unless_told_not_to(service, monkeypatch):
     app.config["MIGRATE_AT_START"] = True
     prepare.at_start(app)
     assert _things() == [1]
+
+
+@pytest.mark.parametrize(("environment", "migrated"), [({}, True), ({"MIGRATE_AT_START": "false"}, False)])
+def test_gunicorn_migrates_before_it_serves_unless_told_not_to(service, environment, migrated):
+    code = "from shopkit.server import gunicorn_conf; gunicorn_conf.on_starting(None)"
+
+    subprocess.run([sys.executable, "-c", code], cwd=service, env={**os.environ, **environment}, check=True)  # noqa: S603
+
+    app = prepare.load_app()
+    with app.app_context():
+        engine = app.extensions["sqlalchemy"].engine
+        assert sa.inspect(engine).has_table("thing") == migrated
+        engine.dispose()
 
 
 def test_python_app_py_migrates_before_it_serves(service, monkeypatch):
