@@ -24,6 +24,7 @@ from shopkit.schemas import (
     Timestamp,
     minor_units,
     refuse_excess,
+    refuse_excess_unread,
     whole_units,
 )
 
@@ -100,6 +101,15 @@ def test_a_body_of_ordinary_size_is_not_refused(body):
 def test_a_body_of_more_values_or_levels_than_any_request_needs_is_refused(body):
     with pytest.raises(Invalid, match="at most"):
         refuse_excess({"body": body})
+
+
+def test_a_body_of_tens_of_thousands_of_values_is_refused_before_it_takes_the_memory_for_them():
+    with pytest.raises(Invalid, match="values"):
+        refuse_excess_unread(b"[%b1]" % (b"1," * 20_001))
+
+
+def test_a_text_of_many_commas_is_read():
+    refuse_excess_unread(b'{"message": "%b"}' % (b"," * 5000))
 
 
 class Ref(Input):

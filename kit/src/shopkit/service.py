@@ -35,7 +35,7 @@ from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.private_files import keep_private
 from shopkit.schema_revision import SchemaCheck
-from shopkit.schemas import MAX_ID, refuse_excess
+from shopkit.schemas import MAX_ID, refuse_excess, refuse_excess_unread
 from shopkit.settings import ServiceSettings
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -185,6 +185,7 @@ class StrictRequest(Request):
         if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
             raise UnsupportedMediaType("Send the body as application/json.")
         data = self.get_data()
+        refuse_excess_unread(data)
         try:
             body = orjson.loads(data)
         except ValueError:
