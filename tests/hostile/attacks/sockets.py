@@ -52,7 +52,8 @@ def messages_without_an_end(attack: Attacker) -> None:
 def deflated_bombs(attack: Attacker) -> None:
     """Half a megabyte that would be half a gigabyte."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = b"".join(deflate.compress(bytes(2**20)) for _ in range(500)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    megabyte = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)  # which makes it one by itself
+    bomb = megabyte * 500
     data = frame(bomb.removesuffix(b"\0\0\xff\xff"), TEXT, is_deflated=True)
     offer = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
     attack.crowd(4, lambda me: _flood_socket(attack, me, data, **offer))
