@@ -49,4 +49,5 @@ def test_whatever_the_document_allows_is_answered_as_it_says(entry, who, make_ap
 
         answers_as_documented()
 
-    assert who == "a-service" or statuses & {200, 201, 204}, "nothing that was sent got past the door"
+    is_a_stranger = who == "a-service" or entry.name == "auth-service"  # which asks itself, and knows none of them
+    assert is_a_stranger or statuses & {200, 201, 204}, "nothing that was sent got past the door"
