@@ -109,7 +109,8 @@ class Connections:
     def end_request(self, peer: Peer) -> None:
         """Its request has been answered."""
         peer.received = 0
-        self._sending.pop(peer, None)
+        if self._sending:
+            self._sending.pop(peer, None)
 
     def begin_silence(self, peer: Peer) -> None:
         """Its next request is waited for."""

@@ -68,10 +68,11 @@ class Response(wsgi.Response):
         if len(data) <= SLICE:
             self._send_slice(data)
             return
+        rest = memoryview(data)
         for begin in range(0, len(data), SLICE):
-            self._send_slice(data[begin : begin + SLICE])
+            self._send_slice(rest[begin : begin + SLICE])
 
-    def _send_slice(self, data: bytes) -> None:
+    def _send_slice(self, data: bytes | memoryview) -> None:
         if not data:
             return
         begin = time.monotonic()

@@ -32,6 +32,7 @@ MAX_UNREAD_BYTES = 64 * 1024  # of a body nobody wants: so much is read for the 
 SLOWEST_BODY = 1000  # bytes a second
 MAX_LOOK_AHEAD = 128 * 1024
 SMALL_PIECE = 512  # bytes that come at once
+AT_ONCE = 50e-6  # seconds: less than it takes to let others go on, so that what came in this time was there already
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0  # seconds, after a small piece
 SMALL_CHUNK = 64  # bytes: most chunks, but for the first thousand, have to be larger
 
@@ -46,7 +47,7 @@ class Unreader(SocketUnreader):
     """What a client sends. Who is to wait for it says for how long: `expect_request`, `expect_head`, `expect_body`."""
 
     owes_continue = False  # the client waits for a word before it sends its body
-    has_waited = False  # for the first piece of what is expected
+    has_waited = False  # for the last piece
 
     def __init__(self, client: Any, connections: Connections, peer: Peer) -> None:
         super().__init__(client)
@@ -98,14 +99,9 @@ class Unreader(SocketUnreader):
             self._wait(sleep, min(self._pause, self._left))
             if not self._left:
                 raise TimeoutError
-        try:
-            self.sock.settimeout(0)
-            data: bytes = super().chunk(size_hint)
-        except BlockingIOError:
-            data = self._wait(super().chunk, size_hint)
-        else:
-            if is_body:
-                sleep(0)  # who sends a body fast must not keep the others waiting
+        data: bytes = self._wait(super().chunk, size_hint)
+        if is_body and not self.has_waited:
+            sleep(0)  # who sends a body fast must not keep the others waiting
         if is_body and not data:
             raise NoMoreData
         if self._head:
@@ -129,21 +125,23 @@ class Unreader(SocketUnreader):
 
     def _wait(self, wait: Callable[[Any], Any], argument: Any) -> Any:
         """:raise TimeoutError: it took too long, or another needs the place."""
-        begin = time.monotonic()
-        self.has_waited = True
         self._begin_wait(self._peer)
+        begin = time.monotonic()
         try:
             self.sock.settimeout(self._left)
             return wait(argument)
         except BlockingIOError:
             raise TimeoutError from None  # as sockets say it when there is no time at all
         finally:
+            waited = time.monotonic() - begin
+            self.has_waited = waited > AT_ONCE
+            self._left = max(0.0, self._left - waited)
             self._connections.end_wait(self._peer)
-            self._left = max(0.0, self._left - (time.monotonic() - begin))
 
     def _note(self, size: int) -> None:
         self._peer.received += size
-        self._left = min(self._seconds, self._left + size / self._slowest)
+        if self._slowest < math.inf:
+            self._left = min(self._seconds, self._left + size / self._slowest)
         # What is dribbled is gathered for a while, the longer the longer it goes on: each look at it has its price.
         self._pause = 0.0 if size >= SMALL_PIECE else min(LONGEST_PAUSE, 2 * self._pause or SHORTEST_PAUSE)
 
@@ -240,8 +238,9 @@ class Connection(RequestParser):
 
     def drain(self, seconds: float) -> bool:
         """Read what is left of a body that nobody wanted, if it is little and comes soon."""
-        if self.mesg and self.mesg.unread():
-            self.unreader.expect_body(seconds, math.inf)
+        if self.mesg is None or not (self.mesg.unread() or self.mesg.body.failed):
+            return True
+        self.unreader.expect_body(seconds, math.inf)
         return bool(self.finish_body(time.monotonic() + seconds))
 
     def origin(self) -> str | None:
