@@ -1,6 +1,7 @@
 """Answers that clients take slowly: what a service has given is kept, in order, in little memory and bounded disk."""
 
 import queue
+import time
 from contextlib import closing
 from itertools import chain
 from threading import Event
@@ -54,6 +55,14 @@ class Pipe:
 
     def close(self) -> None:
         self.closed.set()
+
+
+def _until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came true")
 
 
 def _pieces(number, size=PIECE):
@@ -112,6 +121,22 @@ def test_what_comes_later_never_overtakes_what_is_on_disk(space):
         assert b"".join(chain(first, taken)) == b"".join(_pieces(300))
 
 
+def test_memory_is_not_used_again_before_the_disk_is_empty(space):
+    service = Pipe()
+    pieces = _pieces(30)
+
+    with closing(Spool(service, space)) as answer:
+        taken = iter(answer)
+        for piece in pieces[:20]:
+            service.pieces.put(piece)
+        _until(lambda: space.used)
+        received = [next(taken)]  # all that is in memory
+        for piece in (*pieces[20:], b""):
+            service.pieces.put(piece)
+        assert service.closed.wait(ENOUGH)
+        assert b"".join([*received, *taken]) == b"".join(pieces)
+
+
 def test_beyond_its_share_of_the_disk_an_answer_makes_its_service_wait(space):
     service = Service(_pieces(3 * spool.DISK_BYTES // PIECE))
 
@@ -136,22 +161,20 @@ def test_all_answers_together_have_no_more_disk_than_there_is():
     assert space.used == 0
 
 
-def test_a_disk_that_is_full_makes_services_wait_and_loses_nothing(monkeypatch, space):
-    def refuse(*_):
+@pytest.mark.parametrize("takes_half", [False, True])
+def test_a_disk_that_is_full_makes_services_wait_and_loses_nothing(monkeypatch, space, takes_half):
+    write, tried = spool.os.pwrite, Event()
+
+    def write_too_little(file, data, at):
+        tried.set()
+        if takes_half:
+            return write(file, data[: len(data) // 2], at)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(spool.os, "pwrite", refuse)
+    monkeypatch.setattr(spool.os, "pwrite", write_too_little)
 
     with closing(Spool(Service(_pieces(100)), space)) as answer:
-        assert b"".join(answer) == b"".join(_pieces(100))
-    assert space.used == 0
-
-
-def test_a_disk_that_took_half_a_piece_loses_nothing(monkeypatch, space):
-    write = spool.os.pwrite
-    monkeypatch.setattr(spool.os, "pwrite", lambda file, data, at: write(file, data[: len(data) // 2], at))
-
-    with closing(Spool(Service(_pieces(100)), space)) as answer:
+        assert tried.wait(ENOUGH)
         assert b"".join(answer) == b"".join(_pieces(100))
     assert space.used == 0
 
@@ -238,7 +261,4 @@ def test_a_client_that_leaves_gives_the_disk_back(start, upstream):
             reader.sendall(b"GET /products/endless HTTP/1.1\r\nHost: shop\r\n\r\n")
             reader.recv(100)
         assert upstream.hung_up.wait(ENOUGH)
-        for _ in range(100):
-            if b"gateway_spooled_bytes 0.0" in gateway.ask("GET", "/metrics").body:
-                return
-    raise AssertionError("the disk is still in use")
+        _until(lambda: b"gateway_spooled_bytes 0.0" in gateway.ask("GET", "/metrics").body)
