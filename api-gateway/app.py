@@ -7,12 +7,12 @@ from requests.adapters import BaseAdapter
 
 import api_docs
 import health
-import security
+import security_headers
 from buckets import LocalBuckets, RedisBuckets
 from callers import ask_auth
-from door import Door
+from dispatcher import Dispatcher
+from gateway_metrics import GatewayMetrics, Gauges
 from limits import Limits
-from measures import Gauges, Measures
 from origins import Origins
 from proxy import Proxy
 from settings import Settings
@@ -21,6 +21,7 @@ from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.server import edge
 from shopkit.service import run
+from trusted_proxies import trust_proxies
 from tunnel import Tunnels
 
 
@@ -34,9 +35,9 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     counts = metrics.init_app(app)
     errors.init_app(app)
     headers.init_app(app)
-    security.init_app(app)
+    security_headers.init_app(app)
     origins = Origins(settings.origins, app)
-    edge.declare(edge.Edge(security.error_headers(origins), caps_addresses=not settings.trusted_proxies))
+    edge.declare(edge.Edge(security_headers.error_headers(origins), caps_addresses=not settings.trusted_proxies))
     app.before_request(health.keep_metrics_inside)
     clients = {
         name: [ServiceClient(name, url, adapter) for url in urls] for name, urls in settings.upstream_urls.items()
@@ -46,15 +47,17 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
         app.register_blueprint(pages)
         app.register_blueprint(pages, url_prefix="/api", name=f"api {pages.name}")
 
-    measures = Measures(counts.registry)
-    proxy = Proxy(settings, measures, adapter)
+    gateway_metrics = GatewayMetrics(counts.registry)
+    proxy = Proxy(settings, gateway_metrics, adapter)
     tunnels = Tunnels(proxy, settings.max_sockets)
     counts.registry.register(Gauges(proxy.services.values(), tunnels, proxy.disk_space))
     buckets = RedisBuckets(settings.redis_url) if settings.redis_url else LocalBuckets()
     who_is = ask_auth(proxy.services["auth-service"], adapter)
-    limits = Limits(settings.rates, buckets, who_is, measures.limit_decisions, trusted_proxies=settings.trusted_proxies)
-    door = Door(app.wsgi_app, proxy, tunnels, limits, origins, counts, settings.max_body_bytes)
-    app.wsgi_app = security.believing(settings.trusted_proxies, door)  # type: ignore[assignment, method-assign]
+    limits = Limits(
+        settings.rates, buckets, who_is, gateway_metrics.limit_decisions, trusted_proxies=settings.trusted_proxies
+    )
+    dispatcher = Dispatcher(app.wsgi_app, proxy, tunnels, limits, origins, counts, settings.max_body_bytes)
+    app.wsgi_app = trust_proxies(settings.trusted_proxies, dispatcher)  # type: ignore[assignment, method-assign]
     return app
 
 

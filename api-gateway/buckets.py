@@ -1,30 +1,25 @@
 """Token buckets: so many requests at once, and so many a second in the long run."""
 
-import logging
 import re
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
-logger = logging.getLogger(__name__)
+from circuit_breaker import Away, CircuitBreaker, Clock
 
 MAX_BUCKETS = 100_000  # of a policy
 ROUNDING = 0.001  # of a token: added, so that rounding never costs a whole one
 REDIS_SECONDS = 0.25
 REDIS_CONNECTIONS = 16
 BUSY_SECONDS = 0.5
-PAUSE_SECONDS = 5.0
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day) burst ([1-9][0-9]{0,8})")
-
-Answer = TypeVar("Answer")
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ class RedisBuckets:
 
         self._prefix = prefix
         self._instead = LocalBuckets(clock)
-        self._redis = Helper("Redis", "every process counts for itself", (redis.RedisError,), clock)
+        self._redis = CircuitBreaker("Redis", "every process counts for itself", (redis.RedisError,), clock)
         client = redis.Redis.from_url(
             url,
             socket_timeout=REDIS_SECONDS,
@@ -145,48 +140,3 @@ class RedisBuckets:
         finally:
             self._connections.release()
         return Taken(bool(allowed), [float(each) for each in left])
-
-
-class Away(Exception):
-    """Whoever could have helped is away."""
-
-
-class Helper:
-    """Something we can do without. While it is away, one request in `PAUSE_SECONDS` tries it; no other has to wait.
-
-    :param meanwhile: what happens then, for the log.
-    :param errors: how it shows.
-    """
-
-    def __init__(self, name: str, meanwhile: str, errors: tuple[type[Exception], ...], clock: Clock) -> None:
-        self._name = name
-        self._meanwhile = meanwhile
-        self._errors = errors
-        self._clock = clock
-        self._is_away = False
-        self._ask_again = 0.0
-
-    def ask(self, question: Callable[[], Answer]) -> Answer:
-        """:raise Away: no answer, now or a moment ago."""
-        if self._is_away:
-            if self._clock() < self._ask_again:
-                raise Away
-            self._ask_again = self._clock() + PAUSE_SECONDS  # nobody else asks until we know
-        try:
-            answer = question()
-        except self._errors as error:
-            self._goes(error)
-            raise Away from error
-        self._comes()
-        return answer
-
-    def _goes(self, error: Exception) -> None:
-        self._ask_again = self._clock() + PAUSE_SECONDS
-        if not self._is_away:
-            self._is_away = True
-            logger.warning("%s is away, so %s (%s: %s)", self._name, self._meanwhile, type(error).__name__, error)
-
-    def _comes(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            logger.warning("%s is back", self._name)

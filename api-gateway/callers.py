@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from requests.adapters import BaseAdapter
 
-from buckets import Away, Clock, Helper
+from circuit_breaker import Away, CircuitBreaker, Clock
 from shopkit.errors import NotSignedIn, ShopError, UpstreamRefused
 from shopkit.http_client import ServiceClient
 from upstreams import Service
@@ -35,14 +35,14 @@ def ask_auth(auth: Service, adapter: BaseAdapter | None = None) -> WhoIs:
     clients = {each.url: ServiceClient(auth.name, each.url, adapter) for each in auth.upstreams}
 
     def who_is(token: str) -> Caller | None:
-        place = auth.take()
+        slot = auth.take()
         try:
-            user = clients[place.url].call("POST", "/validate", token=token, seconds=ASK_SECONDS)["user"]
+            user = clients[slot.url].call("POST", "/validate", token=token, seconds=ASK_SECONDS)["user"]
             return Caller(str(user["id"]), str(user["role"]))
         except (NotSignedIn, UpstreamRefused):
             return None
         finally:
-            place.leave()
+            slot.release()
 
     return who_is
 
@@ -60,7 +60,7 @@ class Callers:
         self._who_is = who_is
         self._clock = clock
         not_ours = (ShopError, ValueError, LookupError, TypeError)  # away, or not our auth service at all
-        self._auth = Helper("the auth service", "new tokens count by address", not_ours, clock)
+        self._auth = CircuitBreaker("the auth service", "new tokens count by address", not_ours, clock)
         self._lock = Lock()
         self._known: OrderedDict[bytes, tuple[Caller | None, float]] = OrderedDict()
         self._asking: dict[bytes, Event] = {}

@@ -15,8 +15,9 @@ from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected
 
 from addresses import named_visitor, network
-from buckets import Away, Bucket, Clock, LocalBuckets, Rate, RedisBuckets
+from buckets import Bucket, LocalBuckets, Rate, RedisBuckets
 from callers import Callers, WhoIs, bearer_token
+from circuit_breaker import Away, Clock
 from routing import API, Route
 from shopkit.auth import SERVICE
 from shopkit.errors import NotSignedIn, TooManyRequests

@@ -44,7 +44,7 @@ class Origins:
         app.before_request(_answer_preflight)
         app.after_request(self._permit)
 
-    def permissions(self, request: Request) -> list[tuple[str, str]]:
+    def cors_headers(self, request: Request) -> list[tuple[str, str]]:
         """What an answer to this request says to browsers."""
         if "HTTP_ORIGIN" not in request.environ:
             return []
@@ -63,7 +63,7 @@ class Origins:
             raise NotAllowed("Pages of this site may not connect to the shop.")
 
     def _permit(self, response: Response) -> Response:
-        response.headers.extend(self.permissions(current_request))
+        response.headers.extend(self.cors_headers(current_request))
         response.vary.add("Origin")
         return response
 

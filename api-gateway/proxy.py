@@ -21,7 +21,7 @@ from werkzeug.wsgi import LimitedStream
 from addresses import network
 from concurrency import ConcurrencyLimit, Permit
 from forwarded_headers import Headers, for_client, for_service
-from measures import Measures
+from gateway_metrics import GatewayMetrics
 from routing import Route
 from settings import Settings
 from shopkit.errors import BadRequest, ShopError, UpstreamFailed, UpstreamTimeout
@@ -29,7 +29,7 @@ from shopkit.public_url import HEADER as PUBLIC_URL
 from shopkit.public_url import is_loopback
 from shopkit.server.transport import SlimAdapter, break_off
 from spool import DiskSpace, Spool
-from upstreams import Place, Service, Upstream, in_words
+from upstreams import Service, Slot, Upstream, in_words
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,11 +57,11 @@ class HangUp(ConnectionResetError):
 
 @dataclass(slots=True)
 class Answer:
-    """What a service answers, its body still to be read; it holds its place there until it is closed."""
+    """What a service answers, its body still to be read; it holds its slot there until it is closed."""
 
     service: str
     raw: HTTPResponse
-    place: Place
+    slot: Slot
     permit: Permit | None
     is_broken_off: bool = False
 
@@ -74,7 +74,7 @@ class Answer:
             return self.raw.read1(CHUNK)
         except HTTPError:
             if not self.is_broken_off:
-                self.place.failed()
+                self.slot.failed()
             raise
 
     def break_off(self) -> None:
@@ -83,7 +83,7 @@ class Answer:
 
     def close(self) -> None:
         self.raw.close()  # which breaks off what is not read to its end
-        self.place.leave()
+        self.slot.release()
         if self.permit:
             self.permit.release()
 
@@ -108,7 +108,7 @@ class Proxy:
     :param adapter: another network, for tests.
     """
 
-    def __init__(self, settings: Settings, measures: Measures, adapter: BaseAdapter | None) -> None:
+    def __init__(self, settings: Settings, metrics: GatewayMetrics, adapter: BaseAdapter | None) -> None:
         self.services = {
             name: Service(name, [Upstream(url, ceil(settings.max_in_flight[name])) for url in urls])
             for name, urls in settings.upstream_urls.items()
@@ -118,7 +118,7 @@ class Proxy:
             for name in self.services
         }
         self._public_url = partial(_public_url, settings)
-        self._measures = measures
+        self._metrics = metrics
         self._concurrency = ConcurrencyLimit(settings.max_in_flight_per_address)
         self.disk_space = DiskSpace(settings.max_spool_bytes)
         self._session = requests.Session()
@@ -153,34 +153,34 @@ class Proxy:
 
     def _send(self, request: Request, route: Route, sending: requests.PreparedRequest, permit: Permit | None) -> Answer:
         service = self.services[route.service]
-        place = service.take(_instance(request, route))
+        slot = service.take(_instance(request, route))
         try:
-            return Answer(route.service, self._ask(place, route, sending), place, permit)
+            return Answer(route.service, self._ask(slot, route, sending), slot, permit)
         except TRANSPORT_ERRORS as error:
             if not _may_be_sent_again(sending, error):
                 raise self.problem(route.service, error) from error
-            self._measures.retries.labels(route.service).inc()
-        place = service.take(but=place)
+            self._metrics.retries.labels(route.service).inc()
+        slot = service.take(but=slot)
         try:
-            return Answer(route.service, self._ask(place, route, sending), place, permit)
+            return Answer(route.service, self._ask(slot, route, sending), slot, permit)
         except TRANSPORT_ERRORS as error:
             raise self.problem(route.service, error) from error
 
-    def _ask(self, place: Place, route: Route, sending: requests.PreparedRequest) -> HTTPResponse:
-        sending.url = place.url + route.target
+    def _ask(self, slot: Slot, route: Route, sending: requests.PreparedRequest) -> HTTPResponse:
+        sending.url = slot.url + route.target
         if route.is_session:
-            sending.headers["X-Upstream"] = place.name
+            sending.headers["X-Upstream"] = slot.name
         try:
             adapter = self._session.get_adapter(sending.url)
             raw = adapter.send(sending, stream=True, timeout=self._timeouts[route.service]).raw  # type: ignore[arg-type]
         except TRANSPORT_ERRORS:
-            place.failed()
-            place.leave()
+            slot.failed()
+            slot.release()
             raise
         except BaseException:  # not the service's fault: the client's body, or the client itself
-            place.leave()
+            slot.release()
             raise
-        place.succeeded()
+        slot.succeeded()
         return raw
 
     def relay(self, answer: Answer) -> Reply:
@@ -196,7 +196,7 @@ class Proxy:
         try:
             return answer.raw.read()
         except HTTPError as error:
-            answer.place.failed()
+            answer.slot.failed()
             raise self.problem(answer.service, error) from error
         finally:
             answer.close()
@@ -204,7 +204,7 @@ class Proxy:
     def problem(self, service: str, error: Exception) -> ShopError:
         """Say what went wrong, but not where the service is."""
         is_slow = isinstance(error, TOO_SLOW) and not isinstance(error, NewConnectionError)
-        self._measures.upstream_errors.labels(service, "timeout" if is_slow else "connection").inc()
+        self._metrics.upstream_errors.labels(service, "timeout" if is_slow else "connection").inc()
         if is_slow:
             return UpstreamTimeout(f"The {in_words(service)} did not answer in time.")
         return UpstreamFailed(f"The {in_words(service)} is not available.")

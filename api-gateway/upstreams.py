@@ -39,7 +39,7 @@ class Upstream:
         self.name = sha256(url.encode()).hexdigest()[:8]
         self._max_in_flight = max_in_flight
         self._clock = clock
-        self._places: set[Place] = set()
+        self._slots: set[Slot] = set()
         self._ramp: int | None = None  # requests at once while the breaker is not closed; 0 while it is open
         self._failures = 0
         self._rest = REST_SECONDS
@@ -61,7 +61,7 @@ class Upstream:
 
     @property
     def in_flight(self) -> int:
-        return len(self._places)
+        return len(self._slots)
 
     @property
     def has_room(self) -> bool:
@@ -69,19 +69,19 @@ class Upstream:
         may_try = self.state is State.HALF_OPEN and self._clock() >= self._next_try
         return self.in_flight < (self._max_in_flight if may_try else self.ceiling)
 
-    def take(self) -> "Place":
+    def take(self) -> "Slot":
         if self._ramp is not None:
             self._ramp = self.ceiling
             self._next_try = self._clock() + REST_SECONDS
-        place = Place(self)
-        self._places.add(place)
-        return place
+        slot = Slot(self)
+        self._slots.add(slot)
+        return slot
 
-    def leave(self, place: "Place") -> None:
-        self._places.discard(place)
+    def release(self, slot: "Slot") -> None:
+        self._slots.discard(slot)
 
-    def succeeded(self, place: "Place") -> None:
-        if place not in self._places:
+    def succeeded(self, slot: "Slot") -> None:
+        if slot not in self._slots:
             return
         self._failures = 0
         if self._ramp is not None:
@@ -90,21 +90,21 @@ class Upstream:
                 logger.warning("%s is well again", self.url)
                 self._ramp, self._rest = None, REST_SECONDS
 
-    def failed(self, place: "Place") -> None:
-        if place not in self._places:
+    def failed(self, slot: "Slot") -> None:
+        if slot not in self._slots:
             return
         self._failures += 1
         if self._failures >= FAILURES or self._ramp is not None:
             logger.warning("%s fails and is left alone for %g seconds", self.url, self._rest)
             # Requests still under way were sent before this: they no longer count, nor does what becomes of them.
-            self._places.clear()
+            self._slots.clear()
             self._ramp, self._failures = 0, 0
             self._rests_until = self._clock() + self._rest
             self._rest = min(2 * self._rest, LONGEST_REST_SECONDS)
 
 
-class Place:
-    """The place of one request at an upstream, from its start until the last byte of the answer."""
+class Slot:
+    """The slot of one request at an upstream, from its start until the last byte of the answer."""
 
     __slots__ = ("_upstream",)
 
@@ -125,8 +125,8 @@ class Place:
     def failed(self) -> None:
         self._upstream.failed(self)
 
-    def leave(self) -> None:
-        self._upstream.leave(self)
+    def release(self) -> None:
+        self._upstream.release(self)
 
 
 class Service:
@@ -136,8 +136,8 @@ class Service:
         self.name = name
         self.upstreams = upstreams
 
-    def take(self, instance: str = "", but: Place | None = None) -> Place:
-        """A place where the fewest requests are in flight.
+    def take(self, instance: str = "", but: Slot | None = None) -> Slot:
+        """A slot at the upstream where the fewest requests are in flight.
 
         :param instance: the name of the upstream to ask if it can be asked.
         :param but: what has just failed, to be avoided if there is another.

@@ -14,6 +14,7 @@ import redis
 
 import buckets
 from buckets import Bucket, LocalBuckets, Rate, RedisBuckets
+from circuit_breaker import PAUSE_SECONDS
 
 GATEWAY = Path(__file__).parents[1]
 
@@ -199,7 +200,7 @@ def test_without_redis_the_process_counts_for_itself_and_says_so_once(caplog, cl
     allowed = []
     for _ in range(4):
         allowed.append(alone.take([bucket()]).allowed)
-        clock.now += buckets.PAUSE_SECONDS + 1
+        clock.now += PAUSE_SECONDS + 1
 
     assert allowed == [True, True, True, False]
     assert [each.levelno for each in caplog.records] == [logging.WARNING]
@@ -244,7 +245,7 @@ def test_redis_counts_again_when_it_is_back(clock, caplog, free_port, tmp_path):
     shared.take([bucket()])
     with _redis_at(free_port, tmp_path):
         too_early = shared.take([bucket()])
-        clock.now += buckets.PAUSE_SECONDS
+        clock.now += PAUSE_SECONDS
         back = shared.take([bucket()])
 
     assert too_early.left == about(1)  # its own second

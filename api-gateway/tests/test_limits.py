@@ -8,8 +8,9 @@ from prometheus_client import Counter
 
 import callers
 import limits
-from buckets import PAUSE_SECONDS, LocalBuckets, Rate
+from buckets import LocalBuckets, Rate
 from callers import Caller, ask_auth
+from circuit_breaker import PAUSE_SECONDS
 from limits import Limits, Rates
 from routing import find
 from shopkit import errors

@@ -15,23 +15,23 @@ def upstream(clock):
 
 def _fail(upstream, times=FAILURES):
     for _ in range(times):
-        place = upstream.take()
-        place.failed()
-        place.leave()
+        slot = upstream.take()
+        slot.failed()
+        slot.release()
 
 
 def _succeed(upstream, times=1):
     for _ in range(times):
-        place = upstream.take()
-        place.succeeded()
-        place.leave()
+        slot = upstream.take()
+        slot.succeeded()
+        slot.release()
 
 
 def test_no_more_requests_are_in_flight_than_may_be(upstream):
-    places = [upstream.take() for _ in range(100)]
+    slots = [upstream.take() for _ in range(100)]
 
     assert not upstream.has_room
-    places.pop().leave()
+    slots.pop().release()
     assert upstream.has_room
 
 
@@ -123,29 +123,29 @@ def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
     assert upstream.in_flight == 0
     success.succeeded()
     failure.failed()
-    failure.leave()
+    failure.release()
 
     assert (upstream.state, upstream.ceiling, upstream.in_flight) == (HALF_OPEN, 1, 0)
 
 
-@given(st.lists(st.sampled_from(["take", "succeed", "fail", "leave", "wait"]), max_size=300))
+@given(st.lists(st.sampled_from(["take", "succeed", "fail", "release", "wait"]), max_size=300))
 def test_whatever_happens_it_comes_back_once_it_is_well(events):
     now = 1000.0
     upstream = Upstream("http://a", 10, lambda: now)
-    places = []
+    slots = []
     for event in events:
         if event == "wait":
             now += 3
         elif event == "take" and upstream.has_room:
-            places.append(upstream.take())
-        elif event != "take" and places:
-            place = places.pop(0)
-            {"succeed": place.succeeded, "fail": place.failed, "leave": place.leave}[event]()
-            place.leave()
+            slots.append(upstream.take())
+        elif event != "take" and slots:
+            slot = slots.pop(0)
+            {"succeed": slot.succeeded, "fail": slot.failed, "release": slot.release}[event]()
+            slot.release()
         assert 0 <= upstream.in_flight <= 10
 
-    for place in places:
-        place.leave()
+    for slot in slots:
+        slot.release()
     now += LONGEST_REST_SECONDS
     _succeed(upstream, TRUSTED_AGAIN)
 
@@ -158,12 +158,12 @@ class TestSeveral:
         return Service("cart-service", [Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")])
 
     def test_the_one_with_the_fewest_requests_in_flight_is_asked(self, service):
-        places = [service.take() for _ in range(300)]
+        slots = [service.take() for _ in range(300)]
 
         assert [each.in_flight for each in service.upstreams] == [100, 100, 100]
-        for place in places:
-            if place.url == "http://b":
-                place.leave()
+        for slot in slots:
+            if slot.url == "http://b":
+                slot.release()
         assert service.take().url == "http://b"
 
     def test_among_equals_it_is_not_always_the_same(self, service):
@@ -184,7 +184,7 @@ class TestSeveral:
         for _ in range(20):
             second = service.take(but=first)
             assert second.url != first.url
-            second.leave()
+            second.release()
 
     def test_who_fails_gets_nothing_until_it_has_rested(self, service, clock):
         _fail(service.upstreams[0])
@@ -203,6 +203,6 @@ class TestSeveral:
 
 
 def _taken_and_left(service):
-    place = service.take()
-    place.leave()
-    return place.url
+    slot = service.take()
+    slot.release()
+    return slot.url

@@ -12,7 +12,7 @@ from limits import Limits
 from origins import METHODS, VARY, Origins, is_preflight
 from proxy import Proxy, Reply
 from routing import Route, find
-from security import hardening
+from security_headers import security_headers_for
 from shopkit import errors, logs
 from shopkit.errors import ShopError
 from shopkit.metrics import Metrics
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Door:
+class Dispatcher:
     """A WSGI application before that of Flask.
 
     Flask's contexts, matching and hooks cost as much as passing the request on. All that the gateway needs of them is a
@@ -98,8 +98,8 @@ class Door:
 
     def _add_ours(self, request: Request, headers: Headers) -> None:
         headers.append(("X-Request-ID", logs.request_id()))
-        headers += [VARY, *self.origins.permissions(request)]
-        headers += hardening(request.scheme, headers)
+        headers += [VARY, *self.origins.cors_headers(request)]
+        headers += security_headers_for(request.scheme, headers)
 
 
 def _problem(error: Exception) -> Reply:

@@ -11,7 +11,7 @@ from spool import DiskSpace
 from upstreams import Service
 
 
-class Measures:
+class GatewayMetrics:
     """Counters, to be counted up where it happens."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
