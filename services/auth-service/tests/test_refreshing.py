@@ -190,5 +190,7 @@ class TestRefreshesOfADay:
 
         assert tokens == {200}
         for _ in range(3):
-            bob = ask("/refresh", bob["refresh_token"]).json
+            answer = ask("/refresh", bob["refresh_token"])
+            assert answer.status_code == 200
+            bob = answer.json
         assert ask("/refresh", signed_in["refresh_token"]).status_code == 200
