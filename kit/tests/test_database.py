@@ -17,6 +17,13 @@ def sqlite(request):
         pytest.skip("about SQLite")
 
 
+def test_what_a_statement_was_about_is_in_no_error_and_so_in_no_log(app, notes_db):
+    with app.app_context(), pytest.raises(sa.exc.SQLAlchemyError) as failed:
+        notes_db.session.execute(sa.text("SELECT :card FROM nowhere"), {"card": "4242 4242"})
+
+    assert "4242" not in str(failed.value)
+
+
 def test_a_moment_comes_back_aware_and_in_utc(app, notes_db, note):
     east = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5)))
     with app.app_context():
