@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
 
 import pytest
+import sqlalchemy as sa
 
 import conversation
 from shopkit import quotas
@@ -26,9 +27,15 @@ def clock(monkeypatch, app):
     clock = Clock()
     for module in (quotas, conversation, models):
         monkeypatch.setattr(module, "now", clock)
-    created = models.Message.__table__.c.created_at.default
-    monkeypatch.setattr(created, "arg", lambda _: clock())
-    return clock
+
+    def stamp(_mapper, _connection, row):  # SQLAlchemy keeps the default of a column with the statement, beyond a test
+        row.created_at = clock()
+
+    for kind in (models.Ticket, models.Message):
+        sa.event.listen(kind, "before_insert", stamp)
+    yield clock
+    for kind in (models.Ticket, models.Message):
+        sa.event.remove(kind, "before_insert", stamp)
 
 
 @pytest.fixture
