@@ -50,6 +50,16 @@ def pytest_addoption(parser):
     parser.addoption("--postgres", action="store_true", help="run the services' tests on PostgreSQL, not on SQLite")
 
 
+def pytest_collection_modifyitems(items):
+    """What starts processes waits for them, and may wait in vain on a busy machine: it has a second try, which is told.
+
+    Everything else has to pass at once, whatever else the machine does.
+    """
+    for item in items:
+        if item.get_closest_marker("processes"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @contextmanager
 def running_from_its_folder(path: Path) -> Iterator[None]:
     home = next((d for d in RUN_DIRECTORIES if path.is_relative_to(d)), None)
