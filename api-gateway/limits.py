@@ -21,6 +21,7 @@ from circuit_breaker import Away, Clock
 from routing import API, Route
 from shopkit.auth import SERVICE
 from shopkit.errors import NotSignedIn, TooManyRequests
+from shopkit.server.edge import UNCAP
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_NAME_LENGTH = 254  # what is longer is no account's, and takes long to normalise
@@ -131,6 +132,8 @@ class Limits:
             return
         if caller is None or caller.role != SERVICE:
             raise NotSignedIn("X-Service-Authorization holds no token of a service.", code="wrong_service_token")
+        if uncap := request.environ.get(UNCAP):
+            uncap()
         visitor = named_visitor(request.environ.get("HTTP_X_FORWARDED_FOR", ""), self._trusted_proxies)
         if visitor:
             request.environ["REMOTE_ADDR"] = request.remote_addr = visitor

@@ -141,7 +141,15 @@ class _Handler(BaseHTTPRequestHandler):
                 return 0
         return length
 
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = show  # noqa: N815 - http.server's names
+    def do_POST(self) -> None:
+        if self.path == "/validate" and self.headers["Authorization"] == "Bearer a-service":
+            user = b'{"user": {"id": 0, "role": "service"}}'
+            self.answer(Content_Length=len(user))
+            self.wfile.write(user)
+        else:
+            self.show()
+
+    do_PUT = do_DELETE = do_HEAD = do_OPTIONS = show  # noqa: N815 - http.server's names
 
     def parse_request(self) -> bool:
         parsed = super().parse_request()

@@ -1,5 +1,6 @@
 """What an address may ask in all: pages of the gateway, every account, registrations; and who passes on whose it is."""
 
+from contextlib import ExitStack
 from importlib import import_module
 
 import pytest
@@ -238,3 +239,18 @@ def test_without_the_token_nobody_is_believed(gateway, network):
 
     assert statuses == [200, 429]
     assert network.requests[-1].headers["X-Forwarded-For"] == "127.0.0.1"
+
+
+@pytest.mark.processes
+def test_connections_of_an_application_are_not_capped_as_one_address(start, upstream):
+    request = b"GET /cart HTTP/1.1\r\nHost: shop\r\nX-Service-Authorization: Bearer a-service\r\n\r\n"
+
+    with start(MAX_SOCKETS=12) as gateway, ExitStack() as opened:
+        clients = []
+        for number in range(100):  # an address may have 64, and its silent ones give way to newcomers
+            clients.append(opened.enter_context(gateway.socket()))
+            clients[-1].sendall(request)
+            assert clients[-1].recv(65536).startswith(b"HTTP/1.1 200 "), number
+        for client in clients:
+            client.sendall(request)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")

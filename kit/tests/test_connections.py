@@ -179,3 +179,24 @@ def test_without_descriptors_for_another_the_longest_silent_is_ended(small):
     small.connections.make_room()
 
     assert small.ended == silent[:1]
+
+
+def test_who_passes_on_what_others_ask_does_not_count_for_its_address():
+    house = House(limit=64)  # an address may have eight of them
+    first = [house.silent("198.51.100.1") for _ in range(8)]
+    for peer in first:
+        house.connections.uncap(peer)
+        house.connections.uncap(peer)
+
+    for _ in range(8):
+        assert house.silent("198.51.100.1") is not None
+    assert house.ended == []
+    assert len(house.connections) == 16
+
+    house.silent("198.51.100.1")
+    assert len(house.ended) == 1
+    assert house.ended[0] not in first
+    for peer in first:
+        house.connections.leave(peer)
+    house.connections.uncap(house.ended[0])
+    assert len(house.connections) == 8

@@ -14,6 +14,8 @@ SHARE_IN_CROWD = 1 / 32
 MAX_UNFINISHED_BYTES = 6 * 1024 * 1024  # of all heads that have begun and not ended; we hold them four times
 MOST_COMPARED = 64  # of those that have been at it longest
 
+UNCAPPED = ""  # the network of those that do not count for their address
+
 Clock = Callable[[], float]
 
 
@@ -72,7 +74,7 @@ class Connections:
 
         An address that has its share makes room among its own.
         """
-        network = network_of(address) if self._caps_addresses else ""
+        network = network_of(address) if self._caps_addresses else UNCAPPED
         peers = self._peers.get(network, set())
         if self._caps_addresses and len(peers) >= self._share:
             victim = self._longest_silent(peers) or self._slowest(peers)
@@ -97,6 +99,17 @@ class Connections:
         self._count -= 1
         self._silent.pop(peer, None)
         self._sending.pop(peer, None)
+
+    def uncap(self, peer: Peer) -> None:
+        """Count it no longer for its address: whoever is there passes on what others ask."""
+        peers = self._peers.get(peer.network, set())
+        if peer.network == UNCAPPED or peer not in peers:
+            return
+        peers.remove(peer)
+        if not peers:
+            del self._peers[peer.network]
+        peer.network = UNCAPPED
+        self._peers.setdefault(UNCAPPED, set()).add(peer)
 
     def make_room(self) -> bool:
         """End one that is silent or slow, because the system has no room for another; False if there is none."""

@@ -28,6 +28,10 @@ class Edge:
     caps_addresses: bool = False
 
 
+# Under this name a request's environment has a function for the app to call: the connection it came over is not a
+# client's own but an application's of the shop, and no longer counts for its address.
+UNCAP = "shopkit.uncap"
+
 _edges = [Edge()]
 
 

@@ -3,7 +3,7 @@
 import errno
 import time
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
@@ -129,6 +129,7 @@ class Worker(GeventWorker):
         try:
             while self._has_another(connection, peer):
                 request = next(connection)
+                request.peer = peer
                 client.settimeout(self.answer_seconds)
                 self.handle_request(listener_name, request, client, addr)
         except StopIteration:
@@ -150,6 +151,7 @@ class Worker(GeventWorker):
         """
         response, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, Response, (self.answer_seconds,))
         environ["wsgi.multithread"] = True
+        environ[edge.UNCAP] = partial(self._connections.uncap, req.peer)
         if not self.alive:
             response.force_close()
         try:

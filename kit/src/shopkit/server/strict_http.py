@@ -148,6 +148,7 @@ class Unreader(SocketUnreader):
 
 class Request(message.Request):
     body: Any
+    peer: Peer  # whose it is, once that is known to the server
     _expected_100_continue: bool
 
     def parse(self, unreader: Unreader) -> bytes:
