@@ -81,19 +81,18 @@ class LocalBuckets:
     def take(self, buckets: Sequence[Bucket]) -> Taken:
         """Take one token out of each of these buckets, or none out of any."""
         now = self._clock()
+        left: list[float] = []
+        charged: list[tuple[OrderedDict[str, float], str, float]] = []
         with self._lock:
-            groups = [self._full_at[policy] for policy, _, _ in buckets]
-            waits = [  # until they are full
-                max(group.get(who, now) - now, 0.0) for group, (_, who, _) in zip(groups, buckets, strict=True)
-            ]
-            left = [
-                rate.burst - wait * rate.per_second + ROUNDING
-                for (_, _, rate), wait in zip(buckets, waits, strict=True)
-            ]
+            for policy, who, rate in buckets:
+                group = self._full_at[policy]
+                full_at = max(group.get(who, now), now)
+                left.append(rate.burst - (full_at - now) * rate.per_second + ROUNDING)
+                charged.append((group, who, full_at + 1 / rate.per_second))
             if min(left) < 1:
                 return Taken(False, left)
-            for group, wait, (_, who, rate) in zip(groups, waits, buckets, strict=True):
-                group[who] = now + wait + 1 / rate.per_second
+            for group, who, full_at in charged:
+                group[who] = full_at
                 group.move_to_end(who)
                 _forget(group, now)
         return Taken(True, [each - 1 for each in left])

@@ -156,10 +156,11 @@ class Limits:
         if not buckets:
             return {}
         allowed, left = self._buckets.take(buckets)
-        # The one nearest to being empty; of two empty ones the one that has its next token later.
-        tokens, bucket = min(
-            zip(left, buckets, strict=True), key=lambda each: (floor(each[0]), -_seconds_to_next(*each))
-        )
+        tokens = min(left)
+        bucket = buckets[left.index(tokens)]  # the one nearest to being empty
+        if tokens < 1:  # of several empty ones the one that has its next token later
+            empty = [each for each in zip(left, buckets, strict=True) if each[0] < 1]
+            tokens, bucket = max(empty, key=lambda each: _seconds_to_next(*each))
         seconds = _seconds_to_next(tokens, bucket)
         fields = _fields(bucket, floor(tokens), seconds)
         self._decisions(bucket.policy, "allowed" if allowed else "refused").inc()
