@@ -38,6 +38,14 @@ PROBLEM_JSON = "application/problem+json"
 MOST_NAMED = 20  # of the fields that are wrong
 MOST_LETTERS = 100  # of the name of one
 
+# Python 3.13 calls these by other names; clients know them by those that they had before.
+_CODES = {
+    413: "request_entity_too_large",
+    414: "request_uri_too_long",
+    416: "requested_range_not_satisfiable",
+    422: "unprocessable_entity",
+}
+
 
 class ShopError(Exception):
     """Something a client is told about: `message` is a sentence for people, `extra` members for programs."""
@@ -224,7 +232,7 @@ def _answer_http(error: HTTPException) -> Response:
     headers = {
         name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")
     }
-    code = HTTPStatus(status).name.lower()
+    code = _CODES.get(status) or HTTPStatus(status).name.lower()
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(status, ShopError.code, "Something went wrong on our side.", headers)
     # Werkzeug's own sentences are for people with browsers; a raised one may have its own.
