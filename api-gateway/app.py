@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
 
     gateway_metrics = GatewayMetrics(counts.registry)
     proxy = Proxy(settings, gateway_metrics, adapter)
-    tunnels = Tunnels(proxy, settings.max_sockets)
+    tunnels = Tunnels(proxy, settings.max_sockets, settings.max_sockets_per_address)
     counts.registry.register(Gauges(proxy.services.values(), tunnels, proxy.disk_space))
     buckets = RedisBuckets(settings.redis_url) if settings.redis_url else LocalBuckets()
     who_is = ask_auth(proxy.services["auth-service"], adapter)

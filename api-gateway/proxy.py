@@ -173,8 +173,10 @@ class Proxy:
         try:
             adapter = self._session.get_adapter(sending.url)
             raw = adapter.send(sending, stream=True, timeout=self._timeouts[route.service]).raw  # type: ignore[arg-type]
-        except TRANSPORT_ERRORS:
-            slot.failed()
+        except TRANSPORT_ERRORS as error:
+            # A poll takes as long as its client lets it: whoever answers pings late must not close the chat to all.
+            if not (route.is_session and isinstance(error, ReadTimeoutError | requests.ReadTimeout)):
+                slot.failed()
             slot.release()
             raise
         except BaseException:  # not the service's fault: the client's body, or the client itself

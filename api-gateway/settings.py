@@ -134,6 +134,7 @@ class Settings(_Addresses):
     max_body_bytes: Count = Count(10 * 1024 * 1024)
     max_spool_bytes: Count = Count(256 * 1024 * 1024)
     max_sockets: Count = Count(3000)
+    max_sockets_per_address: Count = Count(200)
 
     @property
     def upstream_urls(self) -> dict[str, list[str]]:

@@ -1,40 +1,56 @@
-"""WebSockets: once a service has agreed to one, bytes pass both ways untouched."""
+"""WebSockets: once a service has agreed to one, bytes pass both ways untouched, within bounds.
 
+A client's frames are followed as they pass: those that are too long, or too many for too long, end the WebSocket.
+"""
+
+import math
 import socket
 import time
 from _thread import start_new_thread
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
-from threading import Semaphore, Thread
+from threading import Event, Lock, Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request
 
+from addresses import network
 from proxy import CHUNK, Answer, HangUp, Proxy, Reply
 from routing import Route
-from shopkit.errors import Unavailable
+from shopkit.errors import TooManyRequests, Unavailable
+from shopkit.server import handshakes
+from shopkit.server.pacing import Bucket, Rate
 from shopkit.server.shutdown_hooks import at_stop
 from shopkit.server.transport import take_over
+from shopkit.server.websockets import MAX_MESSAGE_BYTES, Status, Violation, close_frame
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+MAX_HEADER_BYTES = 14  # of a frame
 IDLE_SECONDS = 60  # Engine.IO lets both sides be heard every 25
 GOODBYE_SECONDS = 1  # for the end of a frame, and for the client's answer to our last one
-GOING_AWAY = b"\x88\x02\x03\xe9"  # RFC 6455, sections 5.5.1 and 7.4.1: a Close frame with status 1001
+GOING_AWAY = close_frame(Status.GOING_AWAY)
+FRAMES = Rate(burst=400, per_second=20)  # of a client; who sends more waits, and its bytes stay where they are
+PATIENCE_SECONDS = 20.0  # if it would have to wait longer, it is cut off
 
 
 class Tunnels:
     """The open WebSockets of this process; their number is `len()`.
 
     :param limit: how many there may be, those that are being opened included.
+    :param limit_per_address: how many of them from one address.
     """
 
-    def __init__(self, proxy: Proxy, limit: int) -> None:
+    def __init__(self, proxy: Proxy, limit: int, limit_per_address: int) -> None:
         self._proxy = proxy
         self._places = Semaphore(limit)
+        self._limit_per_address = limit_per_address
+        self._of_address: Counter[str] = Counter()
+        self._lock = Lock()
         self._open: set[Tunnel] = set()
         self.are_ending = False
         at_stop(self.close_all)
@@ -47,17 +63,34 @@ class Tunnels:
 
         Only if it answers 101 does the client get a bare connection to it; any other answer is relayed as always.
 
+        :raise BadRequest: this is no proper handshake; of another version it is `UpgradeRequired`.
+        :raise TooManyRequests: its address has as many as it may.
         :raise Unavailable: there are as many as there may be, or this process is about to end.
         """
+        handshakes.check(request.environ)
         if self.are_ending or not self._places.acquire(blocking=False):
             raise Unavailable("Too many people are connected at the moment; try again.")
         with ExitStack() as held:
             held.callback(self._places.release)
+            held.enter_context(self._counted(network(request.remote_addr or "")))
             answer = self._proxy.send(request, route, UPGRADE)
             if answer.raw.status != 101:
                 return self._proxy.relay(answer)
             held.callback(answer.close)
             return Agreement(self, answer, held.pop_all())
+
+    @contextmanager
+    def _counted(self, address: str) -> Iterator[None]:
+        with self._lock:
+            if self._of_address[address] >= self._limit_per_address:
+                raise TooManyRequests("Too many are connected from your address; close one.", {"Retry-After": "10"})
+            self._of_address[address] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._of_address[address] -= 1
+                self._of_address += Counter()  # without those that have none
 
     def join(self, client: socket.socket, service: socket.socket, first: bytes) -> None:
         """Send the client the `first` bytes of the service, then pass bytes both ways until one of the two ends it."""
@@ -89,6 +122,9 @@ class Tunnel:
         self._client = client
         self._service = service
         self._frames = Frames()
+        self._pace = Pace()
+        self._is_done = Event()
+        self._refusal = b""  # what the client is told if it breaks a rule
 
     def run(self, first: bytes) -> None:
         for each in (self._client, self._service):
@@ -99,6 +135,7 @@ class Tunnel:
             self._download(first)
             upload.join(GOODBYE_SECONDS)
         finally:
+            self._is_done.set()
             self.hang_up()
             upload.join()
 
@@ -112,10 +149,22 @@ class Tunnel:
 
     def _upload(self) -> None:
         with suppress(OSError):
-            for chunk in _chunks(self._client):
-                self._service.sendall(chunk)
+            try:
+                self._pass_up()
+            except Violation as violation:
+                self._refuse(violation)
         with suppress(OSError):
             self._service.shutdown(socket.SHUT_WR)
+
+    def _pass_up(self) -> None:
+        for chunk in _chunks(self._client):
+            self._is_done.wait(self._pace.follow(chunk))
+            self._service.sendall(chunk)
+
+    def _refuse(self, violation: Violation) -> None:
+        """The download says so, and ends, as if this process were about to."""
+        self._refusal = close_frame(violation.status, violation.reason)
+        self.end()
 
     def _download(self, first: bytes) -> None:
         """The only one that writes to the client, and so the one that sends the Close frame."""
@@ -126,18 +175,22 @@ class Tunnel:
                 if self._is_over:
                     break
             if self._is_over:
-                self._client.sendall(GOING_AWAY)
+                self._client.sendall(self._refusal or GOING_AWAY)
             self._client.shutdown(socket.SHUT_WR)
 
     @property
     def _is_over(self) -> bool:
-        return self._tunnels.are_ending and self._frames.are_whole
+        return (self._tunnels.are_ending or bool(self._refusal)) and self._frames.are_whole
 
 
 class Frames:
-    """Follows the frames of a server (RFC 6455, section 5.2), to know when one of ours can be put between two."""
+    """Follows frames (RFC 6455, section 5.2), to know when one of ours can be put between two.
 
-    def __init__(self) -> None:
+    :param most: bytes of one.
+    """
+
+    def __init__(self, most: float = math.inf) -> None:
+        self._most = most
         self._header = b""  # what there is of one that is not complete
         self._missing = 0  # bytes until the next one
 
@@ -145,25 +198,51 @@ class Frames:
     def are_whole(self) -> bool:
         return not (self._header or self._missing)
 
-    def follow(self, data: bytes) -> None:
+    def follow(self, data: bytes) -> int:
+        """Look at what passes, and say how many frames began in it.
+
+        :raise Violation: one is too long.
+        """
         if self._missing >= len(data):
             self._missing -= len(data)
-            return
-        data, at = self._header + data, self._missing
+            return 0
+        data, at, number = self._header + data, self._missing, 0
         while size := _frame_size(data, at):
-            at += size
+            if size > self._most:
+                raise Violation(Status.TOO_BIG, "a frame is too long")
+            at, number = at + size, number + 1
         self._header, self._missing = data[at:], max(0, at - len(data))
+        return number
+
+
+class Pace:
+    """How fast a client may send frames, and how long they may be."""
+
+    def __init__(self) -> None:
+        self._frames = Frames(MAX_MESSAGE_BYTES + MAX_HEADER_BYTES)
+        self._bucket = Bucket(FRAMES, time.monotonic())
+
+    def follow(self, data: bytes) -> float:
+        """Look at what passes, and say how many seconds it has to wait.
+
+        :raise Violation: a frame is too long, or there are too many.
+        """
+        seconds = self._bucket.take(time.monotonic(), self._frames.follow(data))
+        if seconds > PATIENCE_SECONDS:
+            raise Violation(Status.POLICY, "too many frames")
+        return seconds
 
 
 def _frame_size(data: bytes, at: int) -> int:
-    """Header and payload, in bytes; 0 if the header is not complete. Servers do not mask, so there is no key."""
+    """Header and payload, in bytes; 0 if the header is not complete. Clients mask what they send, servers do not."""
     if len(data) < at + 2:
         return 0
     length = data[at + 1] & 0x7F
     end = at + 2 + {126: 2, 127: 8}.get(length, 0)
     if len(data) < end:
         return 0
-    return end - at + (int.from_bytes(data[at + 2 : end]) if length > 125 else length)
+    key = 4 if data[at + 1] & 0x80 else 0
+    return end - at + key + (int.from_bytes(data[at + 2 : end]) if length > 125 else length)
 
 
 class Agreement(Reply):

@@ -44,6 +44,17 @@ def app(settings, network):
     return import_module("app").create_app(settings, network)
 
 
+@pytest.fixture(scope="session")
+def upgrade():
+    """The headers of a request for a WebSocket (RFC 6455, section 1.3)."""
+    return {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+
+
 class Clock:
     """Time that goes on when a test says so: `clock.now += 5`"""
 

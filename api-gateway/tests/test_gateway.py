@@ -226,17 +226,25 @@ def test_it_says_who_it_is_and_which_services_it_knows(client):
         assert response.json["services"]["cart-service"] == ["cart"]
 
 
-def test_a_websocket_that_the_service_refuses_is_an_ordinary_answer(client, network):
+def test_a_websocket_that_the_service_refuses_is_an_ordinary_answer(client, network, upgrade):
     network.on("GET", "/socket.io/", {"message": "no"}, 400)
 
-    response = client.get("/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    response = client.get("/socket.io/", headers=upgrade)
 
     assert (response.status_code, response.json) == (400, {"message": "no"})
     assert network.requests[0].headers["Connection"] == "Upgrade"
 
 
 @pytest.mark.parametrize("environ", [{"MAX_SOCKETS": "0"}])
-def test_one_socket_too_many_is_refused_for_the_moment(client):
-    response = client.get("/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+def test_one_socket_too_many_is_refused_for_the_moment(client, upgrade):
+    response = client.get("/socket.io/", headers=upgrade)
 
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+
+
+def test_polls_that_take_too_long_do_not_keep_others_from_the_service(client, network):
+    network.down("GET", "/socket.io/", requests.ReadTimeout)
+    network.on("GET", "/tickets", [])
+
+    assert [client.get("/socket.io/?EIO=4&transport=polling&sid=x").status_code for _ in range(8)] == [504] * 8
+    assert client.get("/tickets").status_code == 200

@@ -1,7 +1,6 @@
 import pytest
 
 SHOP = "https://shop.example.com"
-UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 
 
 @pytest.fixture(autouse=True)
@@ -130,8 +129,8 @@ def test_other_options_are_the_services_business(client, network):
         ("http://[", 403),
     ],
 )
-def test_a_websocket_is_for_our_own_pages(client, network, origin, status):
-    response = client.get("/socket.io/", headers={**UPGRADE, **({"Origin": origin} if origin else {})})
+def test_a_websocket_is_for_our_own_pages(client, network, origin, status, upgrade):
+    response = client.get("/socket.io/", headers={**upgrade, **({"Origin": origin} if origin else {})})
 
     assert response.status_code == status
     assert len(network.calls) == (status == 400)

@@ -186,8 +186,8 @@ def test_a_service_that_is_slow_or_full_or_away_is_said_so(connection, path, sta
 
 
 @EVERYWHERE
-def test_there_is_no_websocket_to_a_service_that_is_away(connection):
-    assert connection.ask("GET", "/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"}).status == 502
+def test_there_is_no_websocket_to_a_service_that_is_away(connection, upgrade):
+    assert connection.ask("GET", "/socket.io/", headers=upgrade).status == 502
 
 
 def test_a_request_that_waits_behind_another_is_answered_before_a_stop(start, upstream):

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.processes
 
 HANDSHAKE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: shop\r\n"
-    b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 AGREED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -218,7 +219,7 @@ def test_a_stream_that_arrives_by_single_bytes_is_followed_too():
 
 @EVERYWHERE
 def test_a_websocket_passes_bytes_both_ways_untouched(gateway, service):
-    everything = bytes(range(256)) * 256
+    everything = b"\x82\x7f" + (65536).to_bytes(8) + bytes(range(256)) * 256
     with gateway.socket() as client:
         client.sendall(HANDSHAKE)
         with service.accept(AGREED + b"\r\nin the same breath") as far_end:
@@ -257,9 +258,9 @@ def test_an_open_websocket_leaves_requests_alone(gateway, service, upstream):
 
 
 @EVERYWHERE
-def test_asking_for_a_websocket_does_not_open_a_way_around_the_gateway(gateway, service):
+def test_asking_for_a_websocket_does_not_open_a_way_around_the_gateway(gateway, service, upgrade):
     connection = gateway.connect()
-    connection.request("GET", "/socket.io/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    connection.request("GET", "/socket.io/", headers=upgrade)
     service.accept(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").close()
     answer = connection.getresponse()
     answer.read()
@@ -278,6 +279,69 @@ def test_who_does_not_read_holds_back_who_writes(gateway, service, writer):
 
         assert sent < 100 * MEGABYTE
         assert len(_receive_exactly(reader, sent)) == sent
+
+
+TOO_LONG, TOO_LONG_BY_FAR = _frame(0x82, 65_551), b"\x81\xff" + (2**40).to_bytes(8) + bytes(4)
+TOO_MANY = _frame(0x8A, 0) * 2000
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(
+    ("frames", "status"),
+    [(TOO_LONG, 1009), (TOO_LONG_BY_FAR, 1009), (TOO_MANY, 1008)],
+    ids=["too long", "too long by far", "too many"],
+)
+def test_frames_that_are_too_long_or_too_many_end_it_with_a_reason(gateway, service, frames, status):
+    with _open(gateway, service) as (client, far_end):
+        client.sendall(HELLO)
+        assert _receive_exactly(far_end, len(HELLO)) == HELLO
+        client.sendall(frames)
+
+        assert _receive_exactly(client, 1000)[2:4] == status.to_bytes(2)
+        assert _receive_exactly(far_end, 1) == b""
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(
+    ("method", "wrong", "status"),
+    [
+        ("GET", {"Sec-WebSocket-Key": None}, 400),
+        ("GET", {"Sec-WebSocket-Key": "short"}, 400),
+        ("GET", {"Connection": "keep-alive"}, 400),
+        ("POST", {}, 400),
+        ("GET", {"Sec-WebSocket-Version": "8"}, 426),
+        ("GET", {"Sec-WebSocket-Version": None}, 426),
+    ],
+)
+def test_a_malformed_handshake_is_refused_and_no_service_hears_of_it(gateway, upgrade, method, wrong, status):
+    sent = {name: text for name, text in {**upgrade, **wrong}.items() if text}
+    answer = gateway.ask(method, "/socket.io/?EIO=4&transport=websocket", headers=sent)
+
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert answer.headers["Sec-WebSocket-Version"] == ("13" if status == 426 else None)
+
+
+def test_one_address_has_so_many_sockets_and_no_more_and_gets_a_place_back(start, upstream, chatty, upgrade):
+    with start(SUPPORT_SERVICE_URL=chatty, MAX_SOCKETS_PER_ADDRESS=3) as gateway, ExitStack() as until_here:
+        opened = [until_here.enter_context(gateway.socket()) for _ in range(3)]
+        for client in opened:
+            client.sendall(HANDSHAKE)
+            _receive_until(client, HELLO)
+        refused = gateway.ask("GET", "/socket.io/?EIO=4&transport=websocket", headers=upgrade)
+        opened[0].shutdown(socket.SHUT_RDWR)
+
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "10")
+        _wait_until_let_in(gateway)
+
+
+def _wait_until_let_in(gateway):
+    for _ in range(100):
+        with gateway.socket() as client:
+            client.sendall(HANDSHAKE)
+            if client.recv(12) == b"HTTP/1.1 101":
+                return
+        time.sleep(0.05)
+    raise AssertionError("there is no place")
 
 
 @pytest.mark.parametrize("silent", ["both", "client"])
@@ -395,7 +459,10 @@ def test_a_client_reads_in_the_close_frame_that_the_server_goes_away(start, upst
 @pytest.mark.usefixtures("many_files")
 def test_a_thousand_idle_sockets_leave_requests_alone_and_do_not_hold_up_a_stop(start, upstream, chatty):
     # As behind a proxy, which may have more connections than a single address.
-    with start(SUPPORT_SERVICE_URL=chatty, TRUSTED_PROXIES=1) as gateway, ExitStack() as until_here:
+    with (
+        start(SUPPORT_SERVICE_URL=chatty, TRUSTED_PROXIES=1, MAX_SOCKETS_PER_ADDRESS=SOCKETS) as gateway,
+        ExitStack() as until_here,
+    ):
         connection = gateway.connect()
         connection.ask("GET", "/cart")
         before = gateway.worker_megabytes()

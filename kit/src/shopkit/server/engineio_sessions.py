@@ -14,14 +14,14 @@ from engineio.exceptions import EngineIOError, SocketIsClosedError
 from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 
 from shopkit.server import handshakes
-from shopkit.server.websockets import Status, Violation, WebSocket
+from shopkit.server.websockets import MAX_MESSAGE_BYTES, Status, Violation, WebSocket
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 logger = logging.getLogger("shop.chat")
 
-MAX_BYTES = 64 * 1024  # `maxPayload` of the protocol: of a POST, and of a message over a WebSocket
+MAX_BYTES = MAX_MESSAGE_BYTES  # `maxPayload` of the protocol: of a POST, and of a message over a WebSocket
 MOST_PACKETS = 200  # of a POST
 MOST_TO_PYTHON = 16  # packets in one answer: python-engineio's client takes no more
 END = "\x1e"  # between two packets

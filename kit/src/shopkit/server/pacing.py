@@ -21,9 +21,9 @@ class Bucket:
         self._tokens = rate.burst
         self._moment = moment
 
-    def take(self, moment: float) -> float:
-        """Take a token, and say how many seconds to wait until there would have been one."""
-        self._tokens = self.level(moment) - 1
+    def take(self, moment: float, number: int = 1) -> float:
+        """Take tokens, and say how many seconds to wait until there would have been so many."""
+        self._tokens = self.level(moment) - number
         self._moment = moment
         return max(0.0, -self._tokens / self._rate.per_second)
 

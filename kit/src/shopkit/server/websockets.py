@@ -14,6 +14,7 @@ from enum import IntEnum
 from threading import Lock
 from typing import Any
 
+MAX_MESSAGE_BYTES = 64 * 1024
 MESSAGE_SECONDS = 30.0  # from the first bytes of a message to its end
 SEND_SECONDS = 1.0  # for which the last word waits for others who are sending
 MOST_OF_CONTROL = 125  # bytes, section 5.5
@@ -40,6 +41,12 @@ class Status(IntEnum):
     INVALID_DATA = 1007
     POLICY = 1008
     TOO_BIG = 1009
+
+
+def close_frame(status: int, reason: str = "") -> bytes:
+    """As a server sends it, section 5.5.1."""
+    payload = struct.pack(">H", status) + reason.encode()[:MOST_OF_REASON]
+    return struct.pack(">BB", 0x80 | Opcode.CLOSE, len(payload)) + payload
 
 
 class Violation(Exception):
@@ -179,11 +186,10 @@ class WebSocket:
         if self._is_over:
             return
         end = socket.SHUT_RDWR
-        payload = struct.pack(">H", status) + reason.encode()[:MOST_OF_REASON]
         with suppress(OSError):
             if self._lock.acquire(timeout=SEND_SECONDS):
                 try:
-                    self._send_frame(Opcode.CLOSE, payload)
+                    self._sock.sendall(close_frame(status, reason))
                     end = socket.SHUT_RD  # what was said is still to be sent
                 finally:
                     self._lock.release()
