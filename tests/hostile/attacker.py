@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from threading import Thread
+from threading import Lock, Thread
 
 from hostile import wire
 
@@ -57,14 +57,19 @@ class Attacker:
         self._begin = time.monotonic()
         self._spent_before = time.process_time()
         self._failures: list[BaseException] = []
+        self._resting = Lock()
 
     def goes_on(self) -> bool:
-        """Whether there is time left; takes a rest first if that is due."""
-        while (passed := time.monotonic() - self._begin) < self.target.seconds:
-            owed = (time.process_time() - self._spent_before) / CPU_SHARE - passed
-            if owed <= 0:
-                return True
-            time.sleep(min(owed, self.target.seconds - passed))
+        """Whether there is time left; takes a rest first if that is due.
+
+        One rests for all: hundreds of threads that woke up to see that they have to rest again would do nothing else.
+        """
+        with self._resting:
+            while (passed := time.monotonic() - self._begin) < self.target.seconds:
+                owed = (time.process_time() - self._spent_before) / CPU_SHARE - passed
+                if owed <= 0:
+                    return True
+                time.sleep(min(owed, self.target.seconds - passed))
         return False
 
     def wait(self, seconds: float = 0.0) -> None:
