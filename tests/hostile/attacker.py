@@ -77,19 +77,17 @@ class Attacker:
         left = self.target.seconds - (time.monotonic() - self._begin)
         time.sleep(max(0.0, min(left, seconds or left)))
 
-    @contextmanager
-    def connection(self, number: int = 0, receive_buffer: int = 0) -> Iterator[socket.socket]:
-        """A connection from one of the attacker's addresses; that it breaks or is refused only ends the block."""
-        with self.attempt(), wire.connect(self.target.port, self.address(number), PATIENCE, receive_buffer) as client:
-            yield client
+    def connect(self, number: int = 0) -> socket.socket:
+        """A connection from one of the attacker's addresses, to be made in an `attempt`."""
+        return wire.connect(self.target.port, self.address(number), PATIENCE)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Whatever the shop does with the connection, the attack goes on."""
+        """Whatever the shop does with a connection, it only ends the block: the attack goes on."""
         try:
             yield
         except ConnectionRefusedError as error:
-            self.tally[f"refused {error}"[:40]] += 1
+            self.tally[f"refused {error}"[:30]] += 1
         except OSError as error:
             self.tally[type(error).__name__] += 1
 
@@ -104,7 +102,7 @@ class Attacker:
 
     def ask(self, data: bytes, number: int = 0) -> int:
         """Send one request on a connection of its own; the status, 0 for none."""
-        with self.connection(number) as client:
+        with self.attempt(), self.connect(number) as client:
             self.tally["requests"] += 1
             status = wire.ask(client, data).status
             self.tally[str(status)] += 1
@@ -118,7 +116,7 @@ class Attacker:
         """
         sent = 0
         while self.goes_on():
-            with self.connection(number) as client:
+            with self.attempt(), self.connect(number) as client:
                 reader = wire.Reader(client)
                 while self.goes_on():
                     client.sendall(data(sent))

@@ -63,7 +63,7 @@ def resets(attack: Attacker) -> None:
         number = 0
         while attack.goes_on():
             number += 1
-            with attack.connection(me + number) as client:
+            with attack.attempt(), attack.connect(me + number) as client:
                 client.sendall(begun[number % len(begun)])
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 attack.tally["requests"] += 1
@@ -113,12 +113,12 @@ def http_1_0_that_stays(attack: Attacker) -> None:
 
     def act(me: int) -> None:
         while attack.goes_on():
-            with attack.connection(me) as client:
+            with attack.attempt(), attack.connect(me) as client:
                 client.sendall(old * 20)
                 attack.tally["requests"] += 20
                 while attack.goes_on() and client.recv(65536):
                     pass
-            with attack.connection(me) as client:
+            with attack.attempt(), attack.connect(me) as client:
                 client.sendall(body + b"{")
                 client.shutdown(socket.SHUT_WR)
                 attack.tally["requests"] += 1
@@ -231,7 +231,7 @@ def _read_slowly(attack: Attacker, wanted: bytes, number: int) -> None:
 def _pipeline(attack: Attacker, me: int, batch: bytes) -> None:
     """Send without an end, and read whatever comes, so that nothing but the shop's own limits stops it."""
     while attack.goes_on():
-        with attack.connection(me) as client:
+        with attack.attempt(), attack.connect(me) as client:
             client.setblocking(False)
             rest = b""
             while attack.goes_on():

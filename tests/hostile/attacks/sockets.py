@@ -135,7 +135,7 @@ def half_handshakes(attack: Attacker) -> None:
         number = me
         while attack.goes_on():
             number += 1
-            with attack.connection(me) as client:
+            with attack.attempt(), attack.connect(me) as client:
                 client.settimeout(1)
                 attack.tally["requests"] += 1
                 attack.tally[str(ask(client, heads[number % len(heads)]).status)] += 1
@@ -164,7 +164,7 @@ def polling_payloads(attack: Attacker) -> None:
 
     def send(me: int) -> None:
         while attack.goes_on():
-            with attack.connection(me) as client:
+            with attack.attempt(), attack.connect(me) as client:
                 answer = ask(client, request("GET", POLLING))
                 attack.tally[str(answer.status)] += 1
                 session = json.loads(answer.body[1:])["sid"] if answer.status == 200 else os.urandom(8).hex()
@@ -180,14 +180,14 @@ def polling_payloads(attack: Attacker) -> None:
 def _flood_socket(attack: Attacker, me: int, batch: bytes, first: bytes = b"", **headers: str) -> None:
     """Send what the shop takes, on a socket that never signs in, and on another one when it is closed."""
     while attack.goes_on():
-        with attack.connection(me) as client:
+        with attack.attempt(), attack.connect(me) as client:
             web_socket = WebSocket(client, **headers)
             _pour(attack, web_socket.client, lambda _: batch, first)
 
 
 def _flood_signed_in(attack: Attacker, me: int, make: Callable[[int], bytes], reads: bool = True) -> None:
     while attack.goes_on():
-        with attack.connection(me) as client:
+        with attack.attempt(), attack.connect(me) as client:
             web_socket = WebSocket(client).sign_in(attack.target.token)
             _pour(attack, web_socket.client, make, reads=reads)
 
