@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 FAILURES = 5  # in a row, until an upstream is left alone
 REST_SECONDS = 1.0  # for how long at first; twice as long each time it fails again
 LONGEST_REST_SECONDS = 10.0
+BUSY_SECONDS = 1.0  # for how long a request waits for one of the slots, where all are taken
+LOOK_AGAIN_SECONDS = 0.05
 TRUSTED_AGAIN = 32  # requests at once: a half-open breaker that has come so far closes
 
 
@@ -132,18 +134,19 @@ class Slot:
 class Service:
     """All addresses of a service."""
 
-    def __init__(self, name: str, upstreams: Sequence[Upstream]) -> None:
+    def __init__(self, name: str, upstreams: Sequence[Upstream], sleep: Callable[[float], object] = time.sleep) -> None:
         self.name = name
         self.upstreams = upstreams
+        self._sleep = sleep
 
     def take(self, instance: str = "", but: Slot | None = None) -> Slot:
-        """A slot at the upstream where the fewest requests are in flight.
+        """A slot at the upstream where the fewest requests are in flight; where all are taken, wait a moment for one.
 
         :param instance: the name of the upstream to ask if it can be asked.
         :param but: what has just failed, to be avoided if there is another.
         :raise Unavailable: all are left alone, or have as many requests as they may.
         """
-        free = [each for each in self.upstreams if each.has_room]
+        free = self._with_room()
         if not free:
             raise Unavailable(f"The {in_words(self.name)} is not available at the moment; try again.")
         if len(free) == 1:
@@ -153,6 +156,15 @@ class Service:
             free,
             key=lambda each: (each.name != instance, each.url == avoided, each.in_flight, random.random()),  # noqa: S311
         ).take()
+
+    def _with_room(self) -> list[Upstream]:
+        """A few addresses can fill a service for a moment: others then come a little later, and not in vain."""
+        for _ in range(round(BUSY_SECONDS / LOOK_AGAIN_SECONDS)):
+            free = [each for each in self.upstreams if each.has_room]
+            if free or all(each.state is not State.CLOSED for each in self.upstreams):
+                return free
+            self._sleep(LOOK_AGAIN_SECONDS)
+        return []
 
 
 def in_words(service: str) -> str:

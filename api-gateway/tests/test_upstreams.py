@@ -202,6 +202,25 @@ class TestSeveral:
             service.take()
 
 
+def test_where_all_slots_are_taken_a_request_waits_until_one_is_free():
+    upstream = Upstream("http://a", 2)
+    slots = [upstream.take(), upstream.take()]
+    service = Service("cart-service", [upstream], sleep=lambda _: slots.pop().release())
+
+    assert service.take().url == "http://a"
+
+
+def test_nobody_waits_for_a_slot_for_more_than_a_second():
+    slept = []
+    upstream = Upstream("http://a", 1)
+    upstream.take()
+
+    with pytest.raises(Unavailable):
+        Service("cart-service", [upstream], sleep=slept.append).take()
+
+    assert sum(slept) == pytest.approx(1)
+
+
 def _taken_and_left(service):
     slot = service.take()
     slot.release()
