@@ -8,12 +8,13 @@ from itertools import cycle
 from hostile import watch
 from hostile.attacks import ATTACKS
 from hostile.bystander import Seen
-from hostile.shop import MEMORY_MEGABYTES, RECOVERY_SECONDS, Outcome, Shop
+from hostile.shop import MEMORY_MEGABYTES, Outcome, Shop
 
 QUIET_SECONDS = 30.0
 ATTACK_SECONDS = 8.0
 MOST_SLOWER = 5.0  # times the quiet value, for the 99th percentile
 MOST_DESCRIPTORS = 60  # more than before: connections between services are kept for the next request
+REST_SECONDS = 120.0  # services keep idle ones for 75
 # A table may grow by so many rows, and by so many more for each attack: every one has an account of its own, which may
 # say a thousand things a day.
 MOST_ROWS, MOST_ROWS_AN_ATTACK = 1000, 200
@@ -87,7 +88,7 @@ def soak(shop: Shop, seconds: float) -> Soak:
         figures.outcomes.setdefault(name, []).append(shop.suffer(name, ATTACK_SECONDS))
         if number % 10 == 0:
             figures.measure(shop)
-    watch.settles(shop.descriptors, figures.descriptors[0] + MOST_DESCRIPTORS, RECOVERY_SECONDS)
+    watch.settles(shop.descriptors, figures.descriptors[0] + MOST_DESCRIPTORS, REST_SECONDS)
     figures.measure(shop)
     return figures
 
