@@ -25,10 +25,10 @@ PRIVATE = (
     "urllib3.connection",
     "urllib3.connectionpool",
 )
-PACKAGES = ("gunicorn", "gevent", "urllib3", "engineio", "socketio", "flask_socketio")
+PACKAGES = ("gunicorn", "gevent", "urllib3", "engineio", "socketio", "flask_socketio", "eventlet.wsgi")
 DISTRIBUTIONS = (
     *("gunicorn", "gevent", "urllib3", "requests"),
-    *("flask-socketio", "python-engineio", "python-socketio"),
+    *("flask-socketio", "python-engineio", "python-socketio", "eventlet"),
 )
 
 
@@ -80,6 +80,7 @@ def _is_set_by(kind: type, attribute: str) -> bool:
     return any(re.search(rf"\bself\.{attribute}(: [^=\n]+)? =|\bself\.{attribute}\b.*=", each) for each in sources)
 
 
+@pytest.mark.filterwarnings("ignore::Warning")  # eventlet warns of itself
 @pytest.mark.parametrize("name", LISTED)
 def test_each_private_name_that_we_rest_on_still_exists(name):
     assert _exists(name)
