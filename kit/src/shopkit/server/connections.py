@@ -56,13 +56,18 @@ class Connections:
         self._hang_up = hang_up
         self._clock = clock
         self._peers: dict[str, set[Peer]] = {}
-        self._count = 0
+        self._count = self._most = 0
         self._silent: dict[Peer, None] = {}  # in the order in which they fell silent
         self._sending: dict[Peer, None] = {}  # in the order in which their requests began
         self._unfinished = 0  # bytes
 
     def __len__(self) -> int:
         return self._count
+
+    def most(self) -> int:
+        """How many there were at once since this was last asked."""
+        most, self._most = self._most, self._count
+        return most
 
     @property
     def silent(self) -> list[Peer]:
@@ -176,6 +181,7 @@ class Connections:
     def _enter(self, peer: Peer) -> Peer:
         self._peers.setdefault(peer.network, set()).add(peer)
         self._count += 1
+        self._most = max(self._most, self._count)
         return peer
 
     def _send_away(self, peer: Peer) -> None:

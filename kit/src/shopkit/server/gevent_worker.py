@@ -107,7 +107,7 @@ class Worker(GeventWorker):
         acceptors = [spawn(self._accept, listener) for listener in self.sockets]
         while self.alive:
             self.notify()
-            trimmer.look(len(self._connections))
+            trimmer.look(len(self._connections), self._connections.most())
             sleep(1.0)
         killall(acceptors)
         for listener in self.sockets:

@@ -1,8 +1,9 @@
 """Memory that a crowd needed goes back to the system when the crowd has gone."""
 
+import gc
 from contextlib import suppress
 
-CROWD = 200  # connections
+CROWD = 50  # connections
 
 
 class Trimmer:
@@ -11,12 +12,13 @@ class Trimmer:
     def __init__(self) -> None:
         self._peak = 0
 
-    def look(self, connections: int) -> None:
-        """To be told now and then how many connections there are."""
+    def look(self, connections: int, most: int) -> None:
+        """To be told now and then how many connections there are, and how many there were at most since the last time."""
+        self._peak = max(self._peak, most)
         if connections * 4 > self._peak or self._peak < CROWD:
-            self._peak = max(self._peak, connections)
             return
         self._peak = connections
+        gc.collect()
         import ctypes  # most processes never need it
 
         with suppress(OSError, AttributeError):  # it is the GNU C library's own
