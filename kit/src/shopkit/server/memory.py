@@ -13,7 +13,7 @@ class Trimmer:
         self._peak = 0
 
     def look(self, connections: int, most: int) -> None:
-        """To be told now and then how many connections there are, and how many there were at most since the last time."""
+        """To be told now and then how many connections there are, and how many at most there were since."""
         self._peak = max(self._peak, most)
         if connections * 4 > self._peak or self._peak < CROWD:
             return
