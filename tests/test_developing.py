@@ -61,6 +61,11 @@ def _in_foreground(checkout, name):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_runs(checkout):
+    checkout.run("stop_all.sh")
+
+
 def test_one_service_is_restarted_and_the_others_run_on(checkout):
     assert checkout.run("run_services.sh", "start", "auth-service", "profile-service").returncode == 0
     before = {name: checkout.pid(name) for name in ("auth-service", "profile-service")}
@@ -74,8 +79,6 @@ def test_one_service_is_restarted_and_the_others_run_on(checkout):
 
 
 def test_an_unknown_service_is_said_and_nothing_happens(checkout):
-    checkout.run("stop_all.sh")
-
     for command in ("start", "restart", "run", "shell", "logs", "migrate"):
         refused = checkout.run("run_services.sh", command, "card-service")
 
