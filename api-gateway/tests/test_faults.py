@@ -55,7 +55,7 @@ def impatient(start):
     """Behind /cart hangs a service that takes every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as hanging:
         url = f"http://127.0.0.1:{hanging.getsockname()[1]}"
-        with start(CART_SERVICE_URL=url, MAX_IN_FLIGHT=8, READ_TIMEOUT=3) as gateway:
+        with start(CART_SERVICE_URL=url, MAX_IN_FLIGHT=8, MAX_IN_FLIGHT_PER_ADDRESS=100, READ_TIMEOUT=3) as gateway:
             yield gateway
 
 
