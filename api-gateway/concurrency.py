@@ -8,6 +8,7 @@ from shopkit.errors import TooManyRequests
 
 WAIT_SECONDS = 2.0
 MAX_WAITING = 100  # requests of one address for one service
+FEW = 4  # requests in progress, as a page of a shop may ask for at once
 
 Key = tuple[str, str]
 """A service, and an address."""
@@ -47,7 +48,7 @@ class ConcurrencyLimit:
                 line = self._lines[key] = _Line()
             if line.in_progress < self._most[service]:
                 line.in_progress += 1
-                return Permit(self, key)
+                return Permit(self, key, is_one_of_many=line.in_progress > FEW)
             if len(line.waiting) >= MAX_WAITING:
                 raise _too_many()
             turn = Event()
@@ -63,7 +64,7 @@ class ConcurrencyLimit:
             raise
         if self._leave(line, turn):
             raise _too_many()
-        return Permit(self, key)
+        return Permit(self, key, is_one_of_many=True)
 
     def _leave(self, line: _Line, turn: Event) -> bool:
         """Wait no longer; False if it was one's turn."""
@@ -86,13 +87,17 @@ class ConcurrencyLimit:
 
 
 class Permit:
-    """The right to have one request in progress; releasing it again does nothing."""
+    """The right to have one request in progress; releasing it again does nothing.
 
-    __slots__ = ("_key", "_limit")
+    :ivar is_one_of_many: the address had more than a few in progress when it was given.
+    """
 
-    def __init__(self, limit: ConcurrencyLimit, key: Key) -> None:
+    __slots__ = ("_key", "_limit", "is_one_of_many")
+
+    def __init__(self, limit: ConcurrencyLimit, key: Key, *, is_one_of_many: bool) -> None:
         self._limit: ConcurrencyLimit | None = limit
         self._key = key
+        self.is_one_of_many = is_one_of_many
 
     def release(self) -> None:
         limit, self._limit = self._limit, None

@@ -152,15 +152,15 @@ class Proxy:
             raise
 
     def _send(self, request: Request, route: Route, sending: requests.PreparedRequest, permit: Permit | None) -> Answer:
-        service = self.services[route.service]
-        slot = service.take(_instance(request, route))
+        service, of_many = self.services[route.service], permit is not None and permit.is_one_of_many
+        slot = service.take(_instance(request, route), of_many=of_many)
         try:
             return Answer(route.service, self._ask(slot, route, sending), slot, permit)
         except TRANSPORT_ERRORS as error:
             if not _may_be_sent_again(sending, error):
                 raise self.problem(route.service, error) from error
             self._metrics.retries.labels(route.service).inc()
-        slot = service.take(but=slot)
+        slot = service.take(but=slot, of_many=of_many)
         try:
             return Answer(route.service, self._ask(slot, route, sending), slot, permit)
         except TRANSPORT_ERRORS as error:

@@ -71,6 +71,13 @@ class Upstream:
         may_try = self.state is State.HALF_OPEN and self._clock() >= self._next_try
         return self.in_flight < (self._max_in_flight if may_try else self.ceiling)
 
+    @property
+    def has_room_for_many(self) -> bool:
+        """Whether an address that has many requests in progress may have a slot: a quarter is kept for all others."""
+        return self.has_room and (
+            self.state is not State.CLOSED or self.in_flight < self._max_in_flight - self._max_in_flight // 4
+        )
+
     def take(self) -> "Slot":
         if self._ramp is not None:
             self._ramp = self.ceiling
@@ -139,14 +146,15 @@ class Service:
         self.upstreams = upstreams
         self._sleep = sleep
 
-    def take(self, instance: str = "", but: Slot | None = None) -> Slot:
+    def take(self, instance: str = "", but: Slot | None = None, *, of_many: bool = False) -> Slot:
         """A slot at the upstream where the fewest requests are in flight; where all are taken, wait a moment for one.
 
         :param instance: the name of the upstream to ask if it can be asked.
         :param but: what has just failed, to be avoided if there is another.
+        :param of_many: the address that asks has many requests in progress already.
         :raise Unavailable: all are left alone, or have as many requests as they may.
         """
-        free = self._with_room()
+        free = self._with_room(of_many)
         if not free:
             raise Unavailable(f"The {in_words(self.name)} is not available at the moment; try again.")
         if len(free) == 1:
@@ -157,10 +165,10 @@ class Service:
             key=lambda each: (each.name != instance, each.url == avoided, each.in_flight, random.random()),  # noqa: S311
         ).take()
 
-    def _with_room(self) -> list[Upstream]:
+    def _with_room(self, of_many: bool) -> list[Upstream]:
         """A few addresses can fill a service for a moment: others then come a little later, and not in vain."""
         for _ in range(round(BUSY_SECONDS / LOOK_AGAIN_SECONDS)):
-            free = [each for each in self.upstreams if each.has_room]
+            free = [each for each in self.upstreams if (each.has_room_for_many if of_many else each.has_room)]
             if free or all(each.state is not State.CLOSED for each in self.upstreams):
                 return free
             self._sleep(LOOK_AGAIN_SECONDS)

@@ -44,6 +44,15 @@ def test_an_address_has_so_many_permits_at_each_service(impatient):
     impatient.acquire("cart", THERE)
 
 
+def test_of_an_address_that_has_more_than_a_few_in_progress_it_is_known():
+    limit = ConcurrencyLimit({"cart": 16})
+    permits = [limit.acquire("cart", HERE) for _ in range(concurrency.FEW + 1)]
+    other = limit.acquire("cart", THERE)
+
+    assert [each.is_one_of_many for each in permits] == [False] * concurrency.FEW + [True]
+    assert not other.is_one_of_many
+
+
 def test_a_permit_that_is_released_is_there_for_the_next(impatient):
     impatient.acquire("cart", HERE)
     for _ in range(5):

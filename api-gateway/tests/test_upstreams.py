@@ -210,6 +210,21 @@ def test_where_all_slots_are_taken_a_request_waits_until_one_is_free():
     assert service.take().url == "http://a"
 
 
+def test_a_quarter_of_the_slots_is_for_addresses_that_have_few_requests_in_progress():
+    upstream = Upstream("http://a", 8)
+    service = Service("cart-service", [upstream], sleep=lambda _: None)
+    for _ in range(6):
+        service.take(of_many=True)
+
+    with pytest.raises(Unavailable):
+        service.take(of_many=True)
+    assert [service.take().url for _ in range(2)] == ["http://a"] * 2
+
+
+def test_an_upstream_of_one_slot_gives_it_to_anybody():
+    assert Service("cart-service", [Upstream("http://a", 1)]).take(of_many=True)
+
+
 def test_nobody_waits_for_a_slot_for_more_than_a_second():
     slept = []
     upstream = Upstream("http://a", 1)
