@@ -36,7 +36,7 @@ class Bounds:
     """
 
     sign_in_seconds: float = 10.0
-    strangers: int = 500
+    strangers: int = 300
     strangers_an_address: int = 30
     of_address: int = 200
     of_account: int = 20

@@ -5,6 +5,8 @@ not fetch, and answers 200 to a polling client whose packets it throws away.
 """
 
 import logging
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -44,7 +46,9 @@ class Session(engineio.socket.Socket):
     """A session; its engine has an `attendance`."""
 
     connected: bool
+    last_ping: float | None  # when one was sent that is not answered yet
     _held_back = 0.0  # seconds, since it last was in time
+    _ping_at = math.inf  # by the monotonic clock
     _is_polling = _is_posting = False
     _last_word = (Status.NORMAL, "")
 
@@ -56,6 +60,17 @@ class Session(engineio.socket.Socket):
         self._last_word = (status, reason)
         self.server.sockets.pop(self.sid, None)
         self.close(wait=False)
+
+    def schedule_ping(self) -> None:
+        """Engine.IO would have a thread of its own wait for each ping, and outlive the session by as long."""
+        if self.last_ping:
+            self.last_ping = None
+            self._ping_at = time.monotonic() + self.server.ping_interval
+
+    def ping_when_due(self) -> None:
+        if time.monotonic() >= self._ping_at and not self.closed:
+            self._ping_at, self.last_ping = math.inf, time.time()
+            self.send(Packet(PING))
 
     def send(self, packet: Packet) -> None:
         if self.queue.qsize() >= MOST_WAITING and not self.closing:

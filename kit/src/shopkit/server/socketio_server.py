@@ -162,6 +162,8 @@ class _Watch:
                 return
             try:
                 self._attendance.sweep()
+                for session in list(self._engine.sockets.values()):
+                    session.ping_when_due()
             except Exception:  # the next time may do better; to stop would be to let everybody stay
                 logger.exception("looking after the sockets failed")
 
