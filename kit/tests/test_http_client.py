@@ -250,6 +250,17 @@ def test_calls_share_a_connection(server):
     client.close()
 
 
+def test_whoever_asks_while_all_connections_are_in_use_waits_for_one(server, monkeypatch):
+    monkeypatch.setattr(http_client, "POOL_SIZE", 2)
+    client = ServiceClient("real", f"http://127.0.0.1:{server.server_port}")
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda _: client.get("/thing"), range(60)))
+
+    assert server.handler.connections <= 2
+    client.close()
+
+
 def test_proxies_and_passwords_of_the_environment_are_for_others(server, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

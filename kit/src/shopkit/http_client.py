@@ -53,11 +53,15 @@ class StaleRetry(Retry):
 
 
 def new_session(adapter: BaseAdapter | None = None) -> requests.Session:
-    """A session for calls within the shop; `adapter` is the seam where tests put another network."""
+    """A session for calls within the shop; `adapter` is the seam where tests put another network.
+
+    Whoever calls while all connections are in use waits for one: a crowd does not reach the other service as a crowd.
+    """
     session = requests.Session()
     session.trust_env = False  # no proxies and no .netrc between services
     retries = StaleRetry(total=3, connect=2, read=2, redirect=0, status=0, other=0, allowed_methods=None)
-    session.mount("http://", adapter or HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=retries))
+    pool = HTTPAdapter(pool_maxsize=POOL_SIZE, pool_block=True, max_retries=retries)
+    session.mount("http://", adapter or pool)
     return session
 
 
