@@ -88,7 +88,8 @@ def soak(shop: Shop, seconds: float) -> Soak:
         figures.outcomes.setdefault(name, []).append(shop.suffer(name, ATTACK_SECONDS))
         if number % 10 == 0:
             figures.measure(shop)
-    watch.settles(shop.descriptors, figures.descriptors[0] + MOST_DESCRIPTORS, REST_SECONDS)
+    with shop.watched():  # connections that are idle are closed as others are used
+        watch.settles(shop.descriptors, figures.descriptors[0] + MOST_DESCRIPTORS, REST_SECONDS)
     figures.measure(shop)
     return figures
 

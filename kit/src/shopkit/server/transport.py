@@ -9,6 +9,8 @@ adapters, pools of connections, the bodies of answers.
 import queue
 import re
 import socket
+import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from http import client
@@ -22,6 +24,8 @@ from urllib3.connection import HTTPConnection
 from shopkit.server.sockets import send_all
 
 POOL_SIZE = 256  # idle connections kept to each address
+IDLE_SECONDS = 30.0  # for which they are kept
+CLOSED_A_TURN = 2  # that have been kept too long, whenever another one is kept
 SEND_SECONDS = 30.0  # as long as a service may take to accept a piece of a body
 MAX_HEAD_BYTES = 64 * 1024
 MAX_INTERIM_RESPONSES = 20
@@ -164,29 +168,40 @@ class _Connection(HTTPConnection):
         )
 
 
-class _Stack(list[Any]):
-    """A queue that takes last what came first, as urllib3 uses it; the original one locks five times a request."""
+class _IdleConnections:
+    """A queue, as urllib3 uses it, that takes last what came first; the original one locks five times a request.
+
+    What a crowd has left is closed after a while: services have closed their ends by then.
+    """
 
     def __init__(self, maxsize: int) -> None:
-        super().__init__()
         self._maxsize = maxsize
+        self._stack: deque[tuple[float, Any]] = deque()  # when each came, the oldest first
 
-    qsize = list.__len__
+    def qsize(self) -> int:
+        return len(self._stack)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         try:
-            return self.pop()
+            return self._stack.pop()[1]
         except IndexError:
             raise queue.Empty from None
 
-    def put(self, item: Any, block: bool = True) -> None:
-        if len(self) >= self._maxsize:
+    def put(self, connection: Any, block: bool = True) -> None:
+        if connection is None:  # a place for one
+            return
+        if len(self._stack) >= self._maxsize:
             raise queue.Full
-        self.append(item)
+        now = time.monotonic()
+        self._stack.append((now, connection))
+        for _ in range(CLOSED_A_TURN):
+            if self._stack[0][0] > now - IDLE_SECONDS:
+                return
+            self._stack.popleft()[1].close()
 
 
 class _Pool(HTTPConnectionPool):
-    QueueCls = _Stack  # type: ignore[assignment]
+    QueueCls = _IdleConnections  # type: ignore[assignment]
     ConnectionCls = _Connection  # type: ignore[assignment]
 
 
