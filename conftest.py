@@ -41,8 +41,6 @@ PEOPLE = {
     "a-service": {"id": 0, "username": "a-service", "email": "", "role": "service"},
 }
 
-os.environ.update(ENVIRONMENT)  # every app.py makes its app when it is imported, and no app starts without secrets
-
 _modules_of: dict[Path, dict[str, ModuleType]] = {}
 
 

@@ -220,7 +220,13 @@ def _start(started: ExitStack, folder: Path, options: argparse.Namespace) -> lis
         upstream,
         nginx("nginx", NGINX_PROXY, NGINX_POOL.format(port=upstream.port)),
         gunicorn("naive", f"{THREADS} --threads 64 gateway:naive()", UPSTREAM=url),
-        gunicorn("gateway", "-c python:shopkit.server.gunicorn_gevent app:app", GATEWAY, **GATEWAY_ENVIRONMENT, **urls),
+        gunicorn(
+            "gateway",
+            "-c python:shopkit.server.gunicorn_gevent app:create_app()",
+            GATEWAY,
+            **GATEWAY_ENVIRONMENT,
+            **urls,
+        ),
     ]
 
 

@@ -211,8 +211,8 @@ def test_a_service_that_is_run_by_hand_keeps_its_files_private_too(checkout):
     checkout.run("stop_all.sh")
     folder, name = checkout.folder / "services" / "cart-service", "by-hand.db"
     environment = {**os.environ, "DATABASE_URI": f"sqlite:///{name}"}
-    code = "from shopkit import service; import app; app.app.run = lambda **_: None; service.run(app.app)"
-    code += "; app.app.app_context().push(); from models import db; db.create_all()"
+    code = "from shopkit import service; import app; made = app.create_app(); made.run = lambda **_: None"
+    code += "; service.run(made); made.app_context().push(); from models import db; db.create_all()"
     subprocess.run(  # noqa: S603
         [checkout.folder / ".venv/bin/python", "-c", code], cwd=folder, env=environment, umask=0o022, check=True
     )

@@ -21,8 +21,8 @@ from werkzeug.serving import make_server
 GATEWAY = Path(__file__).parents[1]
 SERVICES = ("AUTH", "PROFILE", "PRODUCT", "CART", "ORDER", "SUPPORT")
 SERVERS = {
-    "gevent": ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:app"],
-    "threads": ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_conf", "app:app"],
+    "gevent": ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:create_app()"],
+    "threads": ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_conf", "app:create_app()"],
 }
 
 

@@ -21,9 +21,11 @@ from shopkit import database
 db = database.new_database()
 class Thing(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
-app = Flask(__name__, root_path={root!r})
-app.config.update(SERVICE_NAME="thing-service", PORT=5999, MIGRATE_AT_START="MIGRATE_AT_START" not in os.environ)
-database.init_app(app, db, {uri!r})
+def create_app():
+    app = Flask(__name__, root_path={root!r})
+    app.config.update(SERVICE_NAME="thing-service", PORT=5999, MIGRATE_AT_START="MIGRATE_AT_START" not in os.environ)
+    database.init_app(app, db, {uri!r})
+    return app
 """
 REVISION = """
 import sqlalchemy as sa
@@ -62,7 +64,7 @@ def service(tmp_path, monkeypatch, database_uri):
 
 
 def _things():
-    app, db = sys.modules["app"].app, sys.modules["app"].db
+    app, db = sys.modules["app"].create_app(), sys.modules["app"].db
     with app.app_context():
         found = db.session.scalars(sa.select(sys.modules["app"].Thing.id)).all()
         db.engine.dispose()
@@ -114,7 +116,7 @@ def test_python_app_py_migrates_before_it_serves(service, monkeypatch):
 
 def test_a_schema_that_is_newer_stays_as_it_is_and_the_service_starts(service):
     prepare.main()
-    app, db = sys.modules["app"].app, sys.modules["app"].db
+    app, db = sys.modules["app"].create_app(), sys.modules["app"].db
     with app.app_context():
         db.session.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
         db.session.commit()

@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Callable
 from getpass import getpass
-from importlib import import_module
 
 from pydantic import ValidationError
 
@@ -27,9 +26,9 @@ from shopkit.errors import Conflict, Invalid, ShopError, invalid_fields
 
 def main(arguments: list[str]) -> None:
     asked = _parse(arguments)
-    prepare.main()
+    app = prepare.main()
     try:
-        with import_module("app").app.app_context():
+        with app.app_context():
             said = appoint(asked.name, asked.role, asked.email, asked.password)
     except ShopError as error:
         sys.exit(error.message)

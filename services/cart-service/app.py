@@ -29,7 +29,5 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     return app
 
 
-app = create_app()
-
 if __name__ == "__main__":
-    run(app)
+    run(create_app())

@@ -4,10 +4,8 @@ One environment serves all, in `migrations/` beside this module; a service's own
 `python -m shopkit.migrate "Create things"` writes the next revision from what the models of this folder have become.
 """
 
-import os
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 from flask import Flask
 
-from shopkit.private_files import keep_private
+from shopkit.prepare import load_app
 from shopkit.schema_revision import migrations_of, needed_by
 
 ENVIRONMENT = Path(__file__).parent / "migrations"
@@ -87,6 +85,4 @@ def _as_option(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    keep_private("instance")
-    sys.path.insert(0, os.curdir)
-    write_revision(import_module("app").app, sys.argv[1])
+    write_revision(load_app(), sys.argv[1])

@@ -39,10 +39,11 @@ def prepare(app: Flask, *, seed: bool) -> None:
         db.engine.dispose()
 
 
-def main(*, seed: bool | None = None) -> None:
-    """Prepare what `app.py` in this folder makes; `SEED_DEMO_DATA` decides about the data if `seed` does not."""
+def main(*, seed: bool | None = None) -> Flask:
+    """Prepare what `app.py` in this folder makes, and return it; `SEED_DEMO_DATA` decides if `seed` does not."""
     app = load_app()
     prepare(app, seed=_is_for_demonstration() if seed is None else seed)
+    return app
 
 
 def at_start(app: Flask) -> None:
@@ -52,10 +53,10 @@ def at_start(app: Flask) -> None:
 
 
 def load_app() -> Flask:
-    """The app of the service in this folder, whose log is set up."""
+    """Make the app of the service in this folder, and set up its log."""
     keep_private("instance")
     sys.path.insert(0, str(Path.cwd()))
-    app: Flask = import_module("app").app
+    app: Flask = import_module("app").create_app()
     logs.set_up(app.config["SERVICE_NAME"])
     return app
 

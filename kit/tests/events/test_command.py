@@ -5,6 +5,7 @@ import types
 import orjson
 import pytest
 
+from shopkit import logs
 from shopkit.errors import UpstreamRefused
 from shopkit.events import __main__ as command
 from shopkit.events import outbox, rabbitmq
@@ -140,7 +141,8 @@ def test_what_is_not_understood_is_explained(arguments, capsys):
 
 
 def test_it_works_for_the_service_of_this_folder(teller, monkeypatch, capsys, parked):
-    monkeypatch.setitem(sys.modules, "app", types.SimpleNamespace(app=teller))
+    monkeypatch.setitem(sys.modules, "app", types.SimpleNamespace(create_app=lambda: teller))
+    monkeypatch.setattr(logs, "set_up", lambda _: None)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     command.main(["list"])

@@ -61,7 +61,7 @@ def server(environment, tmp_path):
     )
     settings = {"PORT": str(port), "DATABASE_URI": f"sqlite:///{tmp_path}/auth.db", "SEED_DEMO_DATA": "true"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_conf", "app:app"],
+        [sys.executable, "-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_conf", "app:create_app()"],
         cwd=FOLDER,
         env={**os.environ, **environment, **example, **settings},
     )

@@ -179,7 +179,7 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(tmp_path_factory, environment):
     """The service as it is deployed."""
     auth = ThreadingHTTPServer(("127.0.0.1", 0), AuthService)
     Thread(target=auth.serve_forever, daemon=True).start()
@@ -188,12 +188,13 @@ def running(tmp_path_factory):
         port = listening.getsockname()[1]
     environment = {
         **os.environ,
+        **environment,
         "PORT": str(port),
         "DATABASE_URI": f"sqlite:///{folder}/support.db",
         "SEED_DEMO_DATA": "true",
         "AUTH_SERVICE_URL": f"http://127.0.0.1:{auth.server_port}",
     }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:app"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:create_app()"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=FOLDER, env=environment, stdout=log, stderr=log)  # noqa: S603
     try:

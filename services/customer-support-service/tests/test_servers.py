@@ -24,7 +24,7 @@ pytestmark = pytest.mark.processes
 
 FOLDER = Path(__file__).parents[1]
 ROLES = {"alice": (1, "customer"), "support": (3, "support")}
-GUNICORN = ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:app"]
+GUNICORN = ["-m", "gunicorn", "-c", "python:shopkit.server.gunicorn_gevent", "app:create_app()"]
 TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]]
 
 
@@ -56,7 +56,7 @@ class AuthService(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def environment(database_uri):
+def environment(environment, database_uri):
     """What a process of the service needs to know, and an auth service for it to ask."""
     AuthService.signed_out.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), AuthService)
@@ -64,6 +64,7 @@ def environment(database_uri):
     thread.start()
     yield {
         **os.environ,
+        **environment,
         "PORT": str(_free_port()),
         "DATABASE_URI": database_uri,
         "SEED_DEMO_DATA": "true",
@@ -242,7 +243,7 @@ def test_who_has_signed_out_hears_no_more_of_what_is_said_at_another_instance(en
 
 @pytest.mark.parametrize(("mode", "loaded"), [("", []), ("gevent", ["gevent"]), ("eventlet", ["eventlet"])])
 def test_only_the_library_of_the_mode_is_loaded(environment, mode, loaded):
-    look = "import app, sys; print([name for name in ('gevent', 'eventlet') if name in sys.modules])"
+    look = "import app, sys; app.create_app(); print([name for name in ('gevent', 'eventlet') if name in sys.modules])"
 
     found = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-c", look],

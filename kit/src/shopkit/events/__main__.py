@@ -10,19 +10,17 @@ if they came through RabbitMQ, among its own dead letters.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import Any
 
 import orjson
 from flask import Flask, current_app
 
 from shopkit.events import outbox
-from shopkit.private_files import keep_private
+from shopkit.prepare import load_app
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class Parked:
 
 
 def main(arguments: list[str]) -> None:
-    keep_private("instance")
-    sys.path.insert(0, os.curdir)
-    with import_module("app").app.app_context():
+    with load_app().app_context():
         sys.stdout.write(run(arguments))
 
 

@@ -86,7 +86,7 @@ def _become_gunicorn(kind: str, log: Path) -> None:
     base = import_module("gunicorn.app.base").BaseApplication
 
     class Gunicorn(base):  # type: ignore[misc, valid-type]
-        """What `gunicorn -c python:… app:app` would be, had it not been imported in another folder."""
+        """What `gunicorn -c python:… app:create_app()` would be, had it not been imported in another folder."""
 
         def load_config(self) -> None:
             settings = vars(import_module(_SETTINGS[kind]))
@@ -96,7 +96,7 @@ def _become_gunicorn(kind: str, log: Path) -> None:
             self.cfg.set("preload_app", False)
 
         def load(self) -> Any:
-            return import_module("app").app
+            return import_module("app").create_app()
 
     Gunicorn().run()
     os._exit(0)
