@@ -6,13 +6,14 @@ from flask_openapi3 import APIBlueprint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit.auth import current_user, only, public
-from shopkit.database import Created, fetch_or_404, new_database, reads_only
+from shopkit.database import Created, fetch_or_404, new_database
 from shopkit.errors import Conflict, PaymentRequired, UpstreamFailed
 from shopkit.http_client import ServiceClient
 from shopkit.paging import Page, page_of
 from shopkit.schemas import AmountIn, Id, Input, Output, Query
 from shopkit.service import Answer, create_service
 from shopkit.settings import ServiceSettings
+from shopkit.transactions import reads_only
 
 db = new_database()
 

@@ -78,63 +78,6 @@ def test_writers_who_read_first_lose_no_update(sqlite, app, notes_db, note):
         assert notes_db.session.get(note, 1).text == "100"
 
 
-@pytest.mark.parametrize(("method", "path"), [("get", "/notes"), ("post", "/count")])
-def test_who_only_reads_does_not_wait_for_a_writer(app, client, notes_db, method, path):
-    with app.app_context(), notes_db.engine.begin() as writing:
-        writing.execute(sa.text("DELETE FROM notes"))
-
-        assert getattr(client, method)(path).status_code == 200
-
-
-class TestAfterCommit:
-    """What tells others of something that is to be committed."""
-
-    @pytest.fixture
-    def told(self):
-        return []
-
-    def test_others_are_told_once_it_is_committed_and_only_once(self, app, notes_db, note, told):
-        with app.app_context():
-            notes_db.session.add(note(user_id=1, text="x"))
-            notes_db.session.flush()
-            database.after_commit(lambda: told.append("x"))
-
-            assert told == []
-            notes_db.session.commit()
-            notes_db.session.commit()
-
-        assert told == ["x"]
-
-    def test_nobody_is_told_of_what_is_rolled_back(self, app, notes_db, note, told):
-        with app.app_context():
-            notes_db.session.add(note(user_id=1, text="x"))
-            database.after_commit(lambda: told.append("x"))
-            notes_db.session.rollback()
-            notes_db.session.commit()
-
-        assert told == []
-
-    def test_nobody_is_told_by_another_session(self, app, notes_db, told):
-        with app.app_context():
-            database.after_commit(lambda: told.append("x"))
-        with app.app_context():
-            notes_db.session.commit()
-
-        assert told == []
-
-    def test_what_is_committed_is_done_even_if_others_cannot_be_told(self, app, notes_db, note, told, caplog):
-        with app.app_context():
-            notes_db.session.add(note(user_id=1, text="x"))
-            database.after_commit(lambda: 1 / 0)
-            database.after_commit(lambda: told.append("x"))
-            notes_db.session.commit()
-
-            assert notes_db.session.scalar(sa.select(sa.func.count(note.id))) == 1
-
-        assert told == ["x"]
-        assert "ZeroDivisionError" in caplog.text
-
-
 @pytest.fixture
 def ping(app, notes_db):
     def ping():

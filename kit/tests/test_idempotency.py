@@ -20,6 +20,7 @@ from shopkit.idempotency import current_key, fingerprint, idempotent, takes_key
 from shopkit.schemas import Input, Output
 from shopkit.service import Answer, create_service
 from shopkit.settings import KEEP_ANSWERS, Hours, ServiceSettings
+from shopkit.transactions import end_reading
 
 db = new_database()
 idempotency.keep_keys(db)
@@ -478,6 +479,11 @@ class TestOnce:
 
         assert post().headers["Idempotent-Replayed"] == "true"
         assert _things(app) == 2
+
+    def test_a_view_may_end_its_reading_before_it_writes(self, post, runs):
+        runs.act = end_reading
+
+        assert post(name="box").status_code == 201
 
     @pytest.mark.parametrize("headers", [KEY, {}])
     def test_a_view_that_commits_by_itself_is_a_bug_that_shows_at_once(self, app, post, runs, headers):

@@ -11,8 +11,8 @@ from schemas import NewUser
 from shop_events import UserRegistered
 from shopkit import events
 from shopkit.auth import CUSTOMER
-from shopkit.database import reading
 from shopkit.errors import Conflict, Invalid, NotSignedIn
+from shopkit.transactions import reading
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ def open_account(new: NewUser, role: str = CUSTOMER) -> User:
     :raise Invalid: the password does not follow the rule.
     :raise Busy: too many passwords are hashed at this moment.
     """
-    _refuse_taken(new)
-    db.session.rollback()  # hashing takes long, and holds no lock meanwhile
+    with reading():  # hashing takes long, and holds no lock meanwhile
+        _refuse_taken(new)
     check_password(new.password)
     user = User.new(new.username, new.email, new.password, role)
     db.session.add(user)
@@ -46,9 +46,8 @@ def owner_of(name: str, password: str) -> User:
     :raise NotSignedIn: there is no such account, or it has another password; which of the two is not told.
     :raise Busy: too many passwords are hashed at this moment.
     """
-    with reading():
+    with reading():  # hashing takes long, and holds no connection meanwhile
         user = user_named(name)
-        db.session.commit()  # hashing takes long, and holds no connection meanwhile
     verdict = hashing.verify(user and user.password_hash, password)
     if user is None or not verdict.fits:
         raise NotSignedIn("The username or the password is wrong.", code="wrong_credentials")

@@ -15,8 +15,8 @@ from schemas import (
     Validated,
 )
 from shopkit.auth import bearer_token, public
-from shopkit.database import reads_only
 from shopkit.service import Answer
+from shopkit.transactions import reads_only
 
 accounts = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="accounts")])
 sessions = APIBlueprint("sessions", __name__, abp_tags=[Tag(name="sessions")])

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit import events, idempotency, retention
-from shopkit.database import Created, UtcDateTime, insert_new, new_database, now, writes
+from shopkit.database import Created, UtcDateTime, insert_new, new_database, now
+from shopkit.transactions import writes
 
 db = new_database()
 events.keep_inbox(db)

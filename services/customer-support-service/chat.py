@@ -29,9 +29,9 @@ from models import db, ticket_for
 from refusals import in_short, problem_of
 from schemas import ChatMessage, NewTicket, SocketAuth, TicketRef
 from shopkit.auth import PEOPLE, bearer_token, current_user, who_is
-from shopkit.database import writes
 from shopkit.errors import Invalid, NotAllowed, NotFound, NotSignedIn, invalid_fields, shortened
 from shopkit.schemas import Input, refuse_excess
+from shopkit.transactions import writes
 
 logger = logging.getLogger("shop.chat")
 

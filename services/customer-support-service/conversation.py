@@ -12,8 +12,9 @@ from models import CLOSED, OPEN, Message, Ticket, db, ticket_for
 from schemas import MessageOut, NewTicket, TicketOut
 from shopkit import quotas
 from shopkit.auth import User
-from shopkit.database import after_commit, now
+from shopkit.database import now
 from shopkit.errors import NotFound
+from shopkit.transactions import after_commit
 
 TICKETS_A_DAY, MESSAGES_A_DAY = 100, 1000
 

@@ -14,8 +14,8 @@ from flask_socketio import SocketIO, join_room
 from listeners import SESSION_ENDED
 from shop_events import AccountChanged, SessionEnded
 from shopkit.auth import User
-from shopkit.database import after_commit
 from shopkit.server import socketio_server
+from shopkit.transactions import after_commit
 
 SIGNED_OUT = {"code": "session_ended", "error": "The session has ended: sign in again."}
 CHANGED = {"code": "account_changed", "error": "The account has changed: connect again."}

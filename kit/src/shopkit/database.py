@@ -4,30 +4,25 @@ SQLite's recipe: WAL, so that readers never wait for the writer; `BEGIN IMMEDIAT
 transaction that reads first and writes later fails at once when somebody else wrote in between; foreign keys on.
 """
 
-import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from flask import Flask, current_app, g, has_request_context, request
+from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shopkit import transactions
 from shopkit.errors import NotFound
 
 BUSY_TIMEOUT_MS = 5000
 _PROBE_BYTES = 64 * 1024
-_TO_TELL = "after_commit"
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONSTRAINT_NAMES = {
     "pk": "pk_%(table_name)s",
     "fk": "fk_%(table_name)s_%(column_0_name)s",
@@ -36,9 +31,7 @@ _CONSTRAINT_NAMES = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
 
-P = ParamSpec("P")
 R = TypeVar("R")
-logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -78,8 +71,7 @@ def new_database(*, durable: bool = False) -> SQLAlchemy:
 
     # A committed row stays as it was read: looking at it must not open another transaction behind our back.
     db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-    event.listen(db.session, "after_commit", _call_back)
-    event.listen(db.session, "after_rollback", _forget)
+    transactions.watch(db.session)
     return db
 
 
@@ -100,43 +92,6 @@ def init_app(app: Flask, db: SQLAlchemy, uri: str) -> None:
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             _make_sqlite_transactional(db.engine, "FULL" if db.metadata.info["durable"] else "NORMAL")
-
-
-def reads_only(view: Callable[P, R]) -> Callable[P, R]:
-    """Mark a view that only reads though its method is POST, so that it does not queue with the writers."""
-
-    @wraps(view)
-    def reading_view(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.reads_only = True
-        return view(*args, **kwargs)
-
-    return reading_view
-
-
-@contextmanager
-def reading() -> Iterator[None]:
-    """A transaction that begins and ends in here only reads, whatever the rest of the request does."""
-    g.reads_only = True
-    try:
-        yield
-    finally:
-        g.pop("reads_only")
-
-
-def writes(handler: Callable[P, R]) -> Callable[P, R]:
-    """Mark what writes though its request is a GET, as whatever a Socket.IO event asks for."""
-
-    @wraps(handler)
-    def writing(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.writes = True
-        return handler(*args, **kwargs)
-
-    return writing
-
-
-def after_commit(tell: Callable[[], object]) -> None:
-    """Call this once the open transaction is committed, and never if it is rolled back; it may not use the session."""
-    current_app.extensions["sqlalchemy"].session().info.setdefault(_TO_TELL, []).append(tell)
 
 
 def fetch_or_404(model: type[R], row_id: int, **conditions: Any) -> R:
@@ -173,18 +128,6 @@ def insert_new(table: sa.Table | type[Any], **values: Any) -> bool:
     session = current_app.extensions["sqlalchemy"].session
     inserting = insert(table).values(values).on_conflict_do_nothing().returning(sa.literal_column("1"))
     return session.scalar(inserting) is not None
-
-
-def _call_back(session: Session) -> None:
-    for tell in session.info.pop(_TO_TELL, []):
-        try:
-            tell()
-        except Exception:  # what is committed is done, whoever could not be told
-            logger.exception("what was committed could not be told")
-
-
-def _forget(session: Session) -> None:
-    session.info.pop(_TO_TELL, None)
 
 
 class CannotWrite(Exception):
@@ -230,11 +173,6 @@ def _ping_disk(database: Path) -> None:
         raise CannotWrite("the disk does not take any more") from error
 
 
-def _may_write() -> bool:
-    """Whether the transaction that now begins may write: everything but the reading of a request."""
-    return not has_request_context() or "writes" in g or not (request.method in _SAFE_METHODS or "reads_only" in g)
-
-
 def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
@@ -249,4 +187,4 @@ def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if _may_write() else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if transactions.may_write() else "BEGIN")

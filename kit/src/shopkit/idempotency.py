@@ -24,10 +24,11 @@ from sqlalchemy import event
 
 from shopkit import retention
 from shopkit.auth import current_user
-from shopkit.database import UtcDateTime, insert, now, reading
+from shopkit.database import UtcDateTime, insert, now
 from shopkit.errors import Conflict, Invalid
 from shopkit.quotas import DAY, TooManyToday
 from shopkit.settings import ServiceSettings
+from shopkit.transactions import only_reads, reading
 
 TABLE = "idempotency_keys"
 HEADER = "Idempotency-Key"
@@ -180,7 +181,7 @@ def _answer_of(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Response:
 
 
 def _refuse_commit_of_view(_: object) -> None:
-    if g.get("idempotent_view_runs"):
+    if g.get("idempotent_view_runs") and not only_reads():
         raise RuntimeError("an idempotent view does not commit: what it does is committed together with its key")
 
 
@@ -208,7 +209,7 @@ def _keep(answer: Response) -> bool:
 
 
 def _replay() -> Response | None:
-    """What was answered to this key, if it is known; no transaction is open afterwards.
+    """What was answered to this key, if it is known.
 
     :raise Reused: it came with another body.
     :raise NotKept: the answer was too large.
@@ -219,7 +220,6 @@ def _replay() -> Response | None:
     with reading():
         known = _session().execute(asked).one_or_none()
         first = _first_of_too_many(moment) if known is None else None
-        _session().rollback()
     if first is not None:
         raise TooManyToday.again(MOST_A_DAY, "idempotency keys", first, moment)
     if known is None:

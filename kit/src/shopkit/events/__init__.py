@@ -19,13 +19,13 @@ from typing import Any
 from flask import Flask, current_app
 
 from shopkit import background
-from shopkit.database import after_commit
 from shopkit.events import http, inbox, outbox
 from shopkit.events.inbox import Subscription, keep_inbox
 from shopkit.events.outbox import Transport, keep_outbox
 from shopkit.events.types import Event, subscribed_by, subscribers_of
 from shopkit.http_client import ServiceClient
 from shopkit.server.shutdown_hooks import at_stop
+from shopkit.transactions import after_commit
 
 __all__ = ["Event", "Subscription", "init_app", "keep_inbox", "keep_outbox", "publish", "relay"]
 
