@@ -8,6 +8,7 @@ from shopkit.database import fetch_or_404
 from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
+from shopkit.transactions import commit_and_show, flush_and_show
 
 addresses = APIBlueprint("addresses", __name__, abp_tags=[Tag(name="address book")])
 
@@ -25,7 +26,7 @@ def add(body: NewAddress) -> Answer:
     """Add an address; the first one is the default."""
     address = Address(user_id=current_user().id, **body.model_dump())
     add_to_list(address)
-    return AddressOut.model_validate(address), 201
+    return flush_and_show(address, AddressOut), 201
 
 
 @addresses.get("/addresses/<int:address_id>", responses={200: AddressOut})
@@ -45,9 +46,7 @@ def change(path: AddressPath, body: AddressChange) -> Answer:
         make_default(address)
     for name, value in body.model_dump(exclude_unset=True, exclude={"is_default"}).items():
         setattr(address, name, value)
-    changed = AddressOut.model_validate(address)
-    db.session.commit()
-    return changed
+    return commit_and_show(address, AddressOut)
 
 
 @addresses.delete("/addresses/<int:address_id>", responses={204: None})

@@ -23,7 +23,6 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
         db=db,
         adapter=adapter,
     )
-    app.config["PAYMENT_PROVIDER"] = settings.payment_provider
     events.init_app(app, settings.amqp_url, subscriptions=SUBSCRIPTIONS)
     return app
 

@@ -92,7 +92,6 @@ def add_to_list(new: OneIsDefault) -> None:
         _leave_without_default(new)
     new.is_default = new.is_default or others == 0
     db.session.add(new)
-    db.session.flush()
 
 
 def make_default(row: OneIsDefault) -> None:

@@ -1,5 +1,4 @@
 import sqlalchemy as sa
-from flask import current_app
 from flask_openapi3 import APIBlueprint, Tag
 
 import cards
@@ -19,13 +18,20 @@ from shopkit.database import fetch_or_404
 from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
+from shopkit.transactions import flush_and_show
 
 
 def payment_methods(provider: str) -> APIBlueprint:
     """Only the sandbox takes card numbers; with a real provider they never reach us, only its tokens do."""
     api = APIBlueprint("payment_methods", __name__, abp_tags=[Tag(name="payment methods")])
-    add = add_card if provider == SANDBOX else add_provider_card
     one = "/payment-methods/<int:payment_method_id>"
+
+    @idempotent
+    def add_provider_card(body: NewProviderCard) -> Answer:
+        """Add a card by the token that the payment provider knows it by; the first one is the default."""
+        return _added(body.model_dump(), provider=provider)
+
+    add = add_card if provider == SANDBOX else add_provider_card
     api.get("/payment-methods", responses={200: PaymentMethods})(list_all)
     api.post("/payment-methods", responses={201: PaymentMethodOut})(add)
     api.delete(one, responses={204: None})(remove)
@@ -45,16 +51,11 @@ def add_card(body: NewCard) -> Answer:
     digits = body.card_number.get_secret_value()
     return _added(
         body.model_dump(exclude={"card_number", "cvc"}),
+        provider=SANDBOX,
         brand=cards.brand_of(digits),
         last_four=digits[-4:],
         provider_token=cards.sandbox_token(digits),
     )
-
-
-@idempotent
-def add_provider_card(body: NewProviderCard) -> Answer:
-    """Add a card by the token that the payment provider knows it by; the first one is the default."""
-    return _added(body.model_dump())
 
 
 def remove(path: PaymentMethodPath) -> Answer:
@@ -71,8 +72,7 @@ def show_to_services(path: PaymentMethodPath, query: OwnerQuery) -> Answer:
     return ProviderCardOut.model_validate(fetch_or_404(PaymentMethod, path.payment_method_id, user_id=query.user_id))
 
 
-def _added(card: dict[str, object], **from_number: str) -> Answer:
-    provider = current_app.config["PAYMENT_PROVIDER"]
-    payment_method = PaymentMethod(user_id=current_user().id, provider=provider, **card, **from_number)
+def _added(card: dict[str, object], **known_to_us: str) -> Answer:
+    payment_method = PaymentMethod(user_id=current_user().id, **card, **known_to_us)
     add_to_list(payment_method)
-    return PaymentMethodOut.model_validate(payment_method), 201
+    return flush_and_show(payment_method, PaymentMethodOut), 201

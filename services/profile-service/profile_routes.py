@@ -5,6 +5,7 @@ from models import Profile, db
 from schemas import ProfileChange, ProfileFields, ProfileOut
 from shopkit.auth import current_user
 from shopkit.service import Answer
+from shopkit.transactions import commit_and_show
 
 profiles = APIBlueprint("profiles", __name__, abp_tags=[Tag(name="profile")])
 
@@ -12,7 +13,7 @@ profiles = APIBlueprint("profiles", __name__, abp_tags=[Tag(name="profile")])
 @profiles.get("/profile", responses={200: ProfileOut})
 def show() -> Answer:
     """Show one's profile; it is empty until something is written into it."""
-    return _shown(db.session.get(Profile, current_user().id))
+    return _shown(_fields_of(db.session.get(Profile, current_user().id)))
 
 
 @profiles.put("/profile", responses={200: ProfileOut})
@@ -29,17 +30,18 @@ def change(body: ProfileChange) -> Answer:
 def _changed(body: ProfileChange) -> ProfileOut:
     user_id = current_user().id
     profile = db.session.get(Profile, user_id)
-    body.refuse_changes_of(_shown(profile))
+    body.refuse_changes_of(_shown(_fields_of(profile)))
     profile = profile or Profile(user_id=user_id)
     for name, value in body.model_dump(exclude_unset=True).items():
         setattr(profile, name, value)
     db.session.add(profile)
-    db.session.flush()
-    changed = _shown(profile)
-    db.session.commit()
-    return changed
+    return _shown(commit_and_show(profile, ProfileFields))
 
 
-def _shown(profile: Profile | None) -> ProfileOut:
-    me, fields = current_user(), ProfileFields.model_validate(profile) if profile else ProfileFields()
+def _fields_of(profile: Profile | None) -> ProfileFields:
+    return ProfileFields.model_validate(profile) if profile else ProfileFields()
+
+
+def _shown(fields: ProfileFields) -> ProfileOut:
+    me = current_user()
     return ProfileOut(user_id=me.id, username=me.username, email=me.email, **fields.model_dump())

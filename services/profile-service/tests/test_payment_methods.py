@@ -133,7 +133,9 @@ def test_the_expiry_is_taken_as_cards_have_it(client, alice, month, year):
     ],
 )
 def test_a_field_that_does_not_validate_is_named_and_not_repeated(client, alice, field, value):
-    response = client.post("/payment-methods", json={**VISA, field: value}, headers=alice)
+    response = client.post(
+        "/payment-methods", json={**VISA, field: value}, headers={**alice, "X-Request-ID": "without-digits"}
+    )
 
     assert response.status_code == 422
     assert [error["field"] for error in response.json["errors"]] == [field]
