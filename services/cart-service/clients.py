@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import Annotated
 
-from flask import current_app
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shopkit.errors import UpstreamFailed
@@ -33,7 +32,7 @@ class ProductClient:
         self._for_caller = for_caller
         self._for_us = for_us
 
-    def products(self, ids: Collection[int]) -> Products:
+    def with_ids(self, ids: Collection[int]) -> Products:
         """At most AT_ONCE products by their ids, those that are no longer sold included.
 
         What is sold is found by one call that needs no token to be checked; only for the rest is there another one.
@@ -51,11 +50,6 @@ class ProductClient:
             return {product.id: product for product in _PRODUCTS.validate_python(answer)}
         except ValidationError as error:
             raise UpstreamFailed("The product-service answered something that is no list of products.") from error
-
-
-def products() -> ProductClient:
-    client: ProductClient = current_app.extensions["products"]
-    return client
 
 
 def _unknown(product_id: int) -> Product:

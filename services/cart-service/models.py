@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shopkit import events, idempotency, retention
 from shopkit.database import Created, UtcDateTime, insert_new, new_database, now
-from shopkit.transactions import writes
+from shopkit.transactions import end_reading, writes
 
 db = new_database()
 events.keep_inbox(db)
@@ -87,9 +87,8 @@ def cart_of(user_id: int) -> Cart:
     """A person's cart, which is made when it is first looked for."""
     cart: Cart | None = db.session.scalar(sa.select(Cart).filter_by(user_id=user_id))
     if cart is None:
-        db.session.rollback()
+        end_reading()
         cart = _opened(user_id)
-        db.session.commit()
     return cart
 
 
@@ -133,7 +132,9 @@ def empty(cart: Cart) -> None:
 
 @writes
 def _opened(user_id: int) -> Cart:
-    return locked_cart(user_id)
+    cart = locked_cart(user_id)
+    db.session.commit()
+    return cart
 
 
 def _locking(carts: sa.Select[Any]) -> sa.Select[Any]:

@@ -4,12 +4,13 @@ Nothing here commits, so that a change and what belongs to it stand or fall toge
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 import claims
-from clients import AT_ONCE, Product, Products, products
+from clients import AT_ONCE, Product, ProductClient, Products
 from models import Cart, CartItem, Claim, cart_of, contents_of, db, free_items, locked_cart, products_of
 from schemas import (
     MOST_OF_ONE,
@@ -26,6 +27,7 @@ from schemas import (
 )
 from shopkit.database import fetch_or_404
 from shopkit.errors import Conflict, NotFound
+from shopkit.transactions import reading
 
 MOST_PRODUCTS = AT_ONCE
 
@@ -33,52 +35,73 @@ Change = Callable[[Cart, Products], None]
 Item = CartItem | sa.Row[Any]
 
 
-def look_at(user_id: int) -> CartOut:
-    """The cart at today's prices."""
-    cart = cart_of(user_id)  # first, so that what is seen is never older than the version that is said
-    contents = contents_of(cart)
-    db.session.commit()  # a rollback would forget the version
-    return _priced(cart, contents, products().products({item.product_id for item in contents}))
+@dataclass(frozen=True)
+class Shopping:
+    """What a customer does to their cart, knowing what the products in it cost and how many there are."""
 
+    products: ProductClient
 
-def put_in(user_id: int, product_id: int, quantity: int) -> CartOut:
-    """Put some of a product in the cart; it adds up with what is there.
+    def look_at(self, user_id: int) -> CartOut:
+        """The cart at today's prices."""
+        with reading():
+            cart = cart_of(user_id)  # first, so that what is seen is never older than the version that is said
+            contents = contents_of(cart)
+        return _priced(cart, contents, self.products.with_ids({item.product_id for item in contents}))
 
-    :raise NotFound: no such product.
-    :raise Conflict: there are not that many, or it is too much for a cart.
-    """
+    def put_in(self, user_id: int, product_id: int, quantity: int) -> CartOut:
+        """Put some of a product in the cart; it adds up with what is there.
 
-    def add(cart: Cart, known: Products) -> None:
-        product = known[product_id]
-        if not product.is_sold:
-            raise NotFound(f"There is no product {product_id}.")
-        item = _item_of(cart, product_id)
-        db.session.add(item)
-        _set_quantity(item, product, item.quantity + quantity)
+        :raise NotFound: no such product.
+        :raise Conflict: there are not that many, or it is too much for a cart.
+        """
 
-    return _change(user_id, add, product_id)
+        def add(cart: Cart, known: Products) -> None:
+            product = known[product_id]
+            if not product.is_sold:
+                raise NotFound(f"There is no product {product_id}.")
+            item = _item_of(cart, product_id)
+            db.session.add(item)
+            _set_quantity(item, product, item.quantity + quantity)
 
+        return self._change(user_id, add, product_id)
 
-def set_quantity(user_id: int, item_id: int, wanted: QuantityChange) -> CartOut:
-    """Say how many of an item it shall be; none takes it out.
+    def set_quantity(self, user_id: int, item_id: int, wanted: QuantityChange) -> CartOut:
+        """Say how many of an item it shall be; none takes it out.
 
-    :raise NotFound: no such item in this cart.
-    :raise Invalid: something else of it would be changed.
-    :raise Conflict: there are not that many, its product is no longer sold, or an order is buying it.
-    """
+        :raise NotFound: no such item in this cart.
+        :raise Invalid: something else of it would be changed.
+        :raise Conflict: there are not that many, its product is no longer sold, or an order is buying it.
+        """
 
-    def change(cart: Cart, known: Products) -> None:
-        item = _free_item(cart, item_id)
-        product = known[item.product_id]
-        wanted.refuse_changes_of(_shown(item, product))
-        if wanted.quantity == 0:
-            db.session.delete(item)
-            return
-        if not product.is_sold:
-            raise Conflict(f"{product.name} is no longer sold.", code="no_longer_sold")
-        _set_quantity(item, product, wanted.quantity)
+        def change(cart: Cart, known: Products) -> None:
+            item = _free_item(cart, item_id)
+            product = known[item.product_id]
+            wanted.refuse_changes_of(_shown(item, product))
+            if wanted.quantity == 0:
+                db.session.delete(item)
+                return
+            if not product.is_sold:
+                raise Conflict(f"{product.name} is no longer sold.", code="no_longer_sold")
+            _set_quantity(item, product, wanted.quantity)
 
-    return _change(user_id, change)
+        return self._change(user_id, change)
+
+    def _change(self, user_id: int, change: Change, *new: int) -> CartOut:
+        """Change the cart, knowing the products in it; ask for those that somebody put in while we were asking."""
+        known: Products = {}
+        for _ in range(MOST_PRODUCTS + 1):  # each time, another product has come in
+            with reading():
+                wanted = products_of(user_id).union(new)
+            if len(wanted) > MOST_PRODUCTS:
+                raise Conflict(f"A cart holds at most {MOST_PRODUCTS} different products.", code="cart_full")
+            known |= self.products.with_ids(wanted - known.keys())
+            cart = locked_cart(user_id)
+            if products_of(user_id) <= wanted:
+                change(cart, known)
+                cart.version += 1
+                return _priced(cart, contents_of(cart), known)
+            db.session.rollback()
+        raise Conflict("The cart keeps changing; look at it and try again.", code="changed_meanwhile")
 
 
 def take_out(user_id: int, item_id: int) -> None:
@@ -88,24 +111,6 @@ def take_out(user_id: int, item_id: int) -> None:
     cart = locked_cart(user_id)
     db.session.delete(_free_item(cart, item_id))
     cart.version += 1
-
-
-def _change(user_id: int, change: Change, *new: int) -> CartOut:
-    """Change the cart, knowing the products in it; ask for those that somebody put in while we were asking."""
-    known: Products = {}
-    for _ in range(MOST_PRODUCTS + 1):  # each time, another product has come in
-        wanted = products_of(user_id).union(new)
-        db.session.rollback()
-        if len(wanted) > MOST_PRODUCTS:
-            raise Conflict(f"A cart holds at most {MOST_PRODUCTS} different products.", code="cart_full")
-        known |= products().products(wanted - known.keys())
-        cart = locked_cart(user_id)
-        if products_of(user_id) <= wanted:
-            change(cart, known)
-            cart.version += 1
-            return _priced(cart, contents_of(cart), known)
-        db.session.rollback()
-    raise Conflict("The cart keeps changing; look at it and try again.", code="changed_meanwhile")
 
 
 def _item_of(cart: Cart, product_id: int) -> CartItem:
