@@ -14,6 +14,7 @@ disconnects somebody it says `session_ended {code, error}`, or `error` if it fin
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -22,9 +23,7 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO, disconnect, emit, join_room, leave_room
 from pydantic import ValidationError
 
-import conversation
-import standing
-from conversation import room_of
+from conversation import Conversation, room_of
 from models import db, ticket_for
 from refusals import in_short, problem_of
 from schemas import ChatMessage, NewTicket, SocketAuth, TicketRef
@@ -32,6 +31,7 @@ from shopkit.auth import PEOPLE, bearer_token, current_user, who_is
 from shopkit.errors import Invalid, NotAllowed, NotFound, NotSignedIn, invalid_fields, shortened
 from shopkit.schemas import Input, refuse_excess
 from shopkit.transactions import writes
+from standing import Standing
 
 logger = logging.getLogger("shop.chat")
 
@@ -40,37 +40,17 @@ OF_THEMSELVES = frozenset({"user_id", "is_staff"})
 
 Body = TypeVar("Body", bound=Input)
 Acknowledgement = dict[str, Any]
+Handler = Callable[["Chat", Body], Acknowledgement]
 
 
-def init_app(socketio: SocketIO) -> None:
-    socketio.on_event("connect", connect)
-    for handler in (join_chat, leave_chat, chat_message, contact_form):
-        socketio.on_event(handler.__name__, handler)
-    socketio.on_event("*", unknown)
-    socketio.on_error_default(_problem)
-
-
-def connect(auth: object) -> None:
-    try:
-        if auth is not None:
-            # The token stands where a request has it, for every event of this connection.
-            request.environ["HTTP_AUTHORIZATION"] = f"Bearer {_token(auth)}"
-        _let_in()
-        standing.begin(current_user())
-    except Exception as error:  # whatever it was, nobody gets in
-        problem = _problem(error)
-        raise Refused(problem["error"], problem) from None
-    _log(200)
-
-
-def answering(schema: type[Body]) -> Callable[[Callable[[Body], Acknowledgement]], Callable[..., Acknowledgement]]:
+def answering(schema: type[Body]) -> Callable[[Handler[Body]], Callable[..., Acknowledgement]]:
     """Check who speaks and what is said before a handler gets it, and acknowledge it."""
 
-    def decorate(handle: Callable[[Body], Acknowledgement]) -> Callable[..., Acknowledgement]:
+    def decorate(handle: Handler[Body]) -> Callable[..., Acknowledgement]:
         @wraps(handle)
-        def answer(*payload: object) -> Acknowledgement:
+        def answer(chat: "Chat", *payload: object) -> Acknowledgement:
             _let_in()
-            said = handle(_read(schema, payload))
+            said = handle(chat, _read(schema, payload))
             _log(200)
             return {"ok": True, **said}
 
@@ -79,34 +59,57 @@ def answering(schema: type[Body]) -> Callable[[Callable[[Body], Acknowledgement]
     return decorate
 
 
-@answering(TicketRef)
-def join_chat(body: TicketRef) -> Acknowledgement:
-    ticket = ticket_for(current_user(), body.ticket_id)
-    join_room(room_of(ticket.id))
-    return {"ticket_id": ticket.id}
+@dataclass(frozen=True)
+class Chat:
+    """What becomes of what clients say."""
 
+    conversation: Conversation
+    standing: Standing
 
-@answering(TicketRef)
-def leave_chat(body: TicketRef) -> Acknowledgement:
-    leave_room(room_of(body.ticket_id))
-    return {"ticket_id": body.ticket_id}
+    def listen(self, socketio: SocketIO) -> None:
+        socketio.on_event("connect", self.connect)
+        for handler in (self.join_chat, self.leave_chat, self.chat_message, self.contact_form):
+            socketio.on_event(handler.__name__, handler)
+        socketio.on_event("*", unknown)
+        socketio.on_error_default(_problem)
 
+    def connect(self, auth: object) -> None:
+        try:
+            if auth is not None:
+                # The token stands where a request has it, for every event of this connection.
+                request.environ["HTTP_AUTHORIZATION"] = f"Bearer {_token(auth)}"
+            _let_in()
+            self.standing.begin(current_user())
+        except Exception as error:  # whatever it was, nobody gets in
+            problem = _problem(error)
+            raise Refused(problem["error"], problem) from None
+        _log(200)
 
-@answering(ChatMessage)
-@writes
-def chat_message(body: ChatMessage) -> Acknowledgement:
-    message = conversation.reply(current_user(), body.ticket_id, body.message)
-    db.session.commit()
-    return {"message": message.model_dump(mode="json")}
+    @answering(TicketRef)
+    def join_chat(self, body: TicketRef) -> Acknowledgement:
+        ticket = ticket_for(current_user(), body.ticket_id)
+        join_room(room_of(ticket.id))
+        return {"ticket_id": ticket.id}
 
+    @answering(TicketRef)
+    def leave_chat(self, body: TicketRef) -> Acknowledgement:
+        leave_room(room_of(body.ticket_id))
+        return {"ticket_id": body.ticket_id}
 
-@answering(NewTicket)
-@writes
-def contact_form(body: NewTicket) -> Acknowledgement:
-    ticket = conversation.open_ticket(current_user(), body)
-    db.session.commit()
-    emit(FORM_STATUS, {"success": True, "status": "received", "ticket_id": ticket.id})
-    return {"ticket_id": ticket.id}
+    @answering(ChatMessage)
+    @writes
+    def chat_message(self, body: ChatMessage) -> Acknowledgement:
+        message = self.conversation.reply(current_user(), body.ticket_id, body.message)
+        db.session.commit()
+        return {"message": message.model_dump(mode="json")}
+
+    @answering(NewTicket)
+    @writes
+    def contact_form(self, body: NewTicket) -> Acknowledgement:
+        ticket = self.conversation.open_ticket(current_user(), body)
+        db.session.commit()
+        emit(FORM_STATUS, {"success": True, "status": "received", "ticket_id": ticket.id})
+        return {"ticket_id": ticket.id}
 
 
 def unknown(event: str, *_: object) -> NoReturn:
@@ -145,7 +148,7 @@ def _problem(error: Exception) -> Acknowledgement:
     """What HTTP would answer; a token that does not hold ends the connection too."""
     problem = problem_of(error)
     _log(problem["status"])
-    if _event() == contact_form.__name__:
+    if _event() == Chat.contact_form.__name__:
         emit(FORM_STATUS, {"success": False, **in_short(problem)})
     if isinstance(error, NotSignedIn) and _event() != "connect":
         emit("error", in_short(problem))

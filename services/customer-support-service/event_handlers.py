@@ -4,11 +4,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-import standing
 from models import RecentOrder, db
 from shop_events import AccountChanged, OrderCancelled, OrderConfirmed, OrderDelivered, OrderEvent, SessionEnded
 from shopkit.database import insert_new
 from shopkit.events import Subscription
+from standing import Standing
 
 
 def keep_order(order: OrderEvent) -> None:
@@ -26,8 +26,9 @@ def keep_order(order: OrderEvent) -> None:
         db.session.execute(known.values(status=order.status))
 
 
-SUBSCRIPTIONS: list[Subscription[Any]] = [
-    Subscription("keep_order", keep_order, [OrderConfirmed, OrderCancelled, OrderDelivered]),
-    Subscription("end_sockets_of_session", standing.end_session, [SessionEnded]),
-    Subscription("end_sockets_of_account", standing.end_account, [AccountChanged]),
-]
+def subscriptions(standing: Standing) -> list[Subscription[Any]]:
+    return [
+        Subscription("keep_order", keep_order, [OrderConfirmed, OrderCancelled, OrderDelivered]),
+        Subscription("end_sockets_of_session", standing.end_session, [SessionEnded]),
+        Subscription("end_sockets_of_account", standing.end_account, [AccountChanged]),
+    ]

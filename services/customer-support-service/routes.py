@@ -1,6 +1,6 @@
 from flask_openapi3 import APIBlueprint, Tag
 
-import conversation
+from conversation import Conversation
 from models import messages_of, ticket_for, tickets_for
 from recent_orders import recent_orders_of
 from schemas import (
@@ -21,50 +21,48 @@ from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
 
-tickets = APIBlueprint("tickets", __name__, abp_tags=[Tag(name="tickets")])
 
+def tickets(conversation: Conversation) -> APIBlueprint:
+    api = APIBlueprint("tickets", __name__, abp_tags=[Tag(name="tickets")])
 
-@tickets.post("/tickets", responses={201: TicketOut})
-@idempotent
-def open_ticket(body: NewTicket) -> Answer:
-    """Ask the shop something."""
-    return conversation.open_ticket(current_user(), body), 201
+    @api.post("/tickets", responses={201: TicketOut})
+    @idempotent
+    def open_ticket(body: NewTicket) -> Answer:
+        """Ask the shop something."""
+        return conversation.open_ticket(current_user(), body), 201
 
+    @api.get("/tickets", responses={200: TicketList})
+    def list_tickets(query: TicketQuery) -> Answer:
+        """One's own tickets, the newest activity first; staff see everybody's."""
+        found = tickets_for(current_user())
+        if query.status:
+            found = found.filter_by(status=query.status)
+        return page_of(found, query, TicketSummary)
 
-@tickets.get("/tickets", responses={200: TicketList})
-def list_tickets(query: TicketQuery) -> Answer:
-    """One's own tickets, the newest activity first; staff see everybody's."""
-    found = tickets_for(current_user())
-    if query.status:
-        found = found.filter_by(status=query.status)
-    return page_of(found, query, TicketSummary)
+    @api.get("/tickets/<int:ticket_id>", responses={200: TicketShown})
+    def show_ticket(path: TicketPath) -> Answer:
+        """A ticket and what was said in it lately; staff see what its writer has ordered lately, too."""
+        ticket = ticket_for(current_user(), path.ticket_id)
+        shown = TicketOut.model_validate(ticket)
+        if not current_user().is_staff:
+            return shown
+        return TicketForStaff.model_validate({**shown.model_dump(), "recent_orders": recent_orders_of(ticket.user_id)})
 
+    @api.get("/tickets/<int:ticket_id>/messages", responses={200: Messages})
+    def list_messages(path: TicketPath, query: Page) -> Answer:
+        """All that was said in a ticket, the newest first."""
+        return page_of(messages_of(ticket_for(current_user(), path.ticket_id)), query, MessageOut)
 
-@tickets.get("/tickets/<int:ticket_id>", responses={200: TicketShown})
-def show_ticket(path: TicketPath) -> Answer:
-    """A ticket and what was said in it lately; staff see what its writer has ordered lately, too."""
-    ticket = ticket_for(current_user(), path.ticket_id)
-    shown = TicketOut.model_validate(ticket)
-    if not current_user().is_staff:
-        return shown
-    return TicketForStaff.model_validate({**shown.model_dump(), "recent_orders": recent_orders_of(ticket.user_id)})
+    @api.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})
+    @idempotent
+    def reply(path: TicketPath, body: NewMessage) -> Answer:
+        """Say something in a ticket; a closed one is opened again."""
+        return conversation.reply(current_user(), path.ticket_id, body.message), 201
 
+    @api.put("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
+    @api.post("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
+    def close_ticket(path: TicketPath) -> Answer:
+        """Close a ticket."""
+        return conversation.close(current_user(), path.ticket_id)
 
-@tickets.get("/tickets/<int:ticket_id>/messages", responses={200: Messages})
-def list_messages(path: TicketPath, query: Page) -> Answer:
-    """All that was said in a ticket, the newest first."""
-    return page_of(messages_of(ticket_for(current_user(), path.ticket_id)), query, MessageOut)
-
-
-@tickets.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})
-@idempotent
-def reply(path: TicketPath, body: NewMessage) -> Answer:
-    """Say something in a ticket; a closed one is opened again."""
-    return conversation.reply(current_user(), path.ticket_id, body.message), 201
-
-
-@tickets.put("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
-@tickets.post("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
-def close_ticket(path: TicketPath) -> Answer:
-    """Close a ticket."""
-    return conversation.close(current_user(), path.ticket_id)
+    return api
