@@ -22,6 +22,7 @@ from shop_events import AccountChanged
 from shopkit import events, prepare
 from shopkit.auth import ADMIN, CUSTOMER, STAFF, SUPPORT
 from shopkit.errors import Conflict, Invalid, ShopError, invalid_fields
+from shopkit.transactions import end_reading
 
 
 def main(arguments: list[str]) -> None:
@@ -50,9 +51,10 @@ def appoint(
     if email and folded(email) != user.email_key:
         raise Conflict(f"{user.username} has another e-mail address.")
     known_to_all = role in STAFF and not new_password and hashing.verify(user.password_hash, seed.PASSWORD).fits
-    db.session.rollback()  # nothing is locked while somebody types
-    password_hash = hashing.hashed(_checked(ask())) if new_password else user.password_hash
-    was, user.role, user.password_hash = user.role, role, password_hash
+    end_reading()  # nothing is locked while somebody types
+    password_hash = hashing.hashed(_checked(ask())) if new_password else None
+    db.session.refresh(user)
+    was, user.role, user.password_hash = user.role, role, password_hash or user.password_hash
     if was != role or new_password:
         events.publish(AccountChanged(user_id=user.id))
     db.session.commit()
@@ -71,7 +73,7 @@ def _open(name: str, role: str, email: str | None, ask: Callable[[], str]) -> st
         new = NewUser(username=name, email=email, password="")
     except ValidationError as error:
         invalid_fields(error)
-    db.session.rollback()
+    end_reading()
     new.password = ask()
     user = open_account(new, role)
     return f"{user.username} has an account now, and is {role}."

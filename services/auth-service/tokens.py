@@ -7,12 +7,12 @@ hold from the next request on, because everybody asks here about every token.
 
 import hmac
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import jwt
-from flask import Flask, current_app
-from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
 from models import User, db, first_use, is_revoked, revoke
 from settings import Settings
@@ -26,6 +26,8 @@ SERVICE_TOKEN = timedelta(minutes=10)
 # access token has expired.
 REUSE = timedelta(seconds=10)
 ACCESS, REFRESH = "access", "refresh"
+ALGORITHM = "HS256"
+US = "auth-service"
 
 
 @dataclass(frozen=True)
@@ -47,82 +49,130 @@ class TokenPair:
     expires_in: int
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    app.config["JWT_SECRET_KEY"] = settings.jwt_secret_key
-    app.config["JWT_ACCESS_TOKEN_EXPIRES"] = timedelta(minutes=settings.access_token_minutes)
-    app.config["JWT_REFRESH_TOKEN_EXPIRES"] = timedelta(days=settings.refresh_token_days)
-    app.config["JWT_DECODE_LEEWAY"] = timedelta(seconds=settings.token_leeway_seconds)
-    app.config["JWT_ENCODE_NBF"] = False  # a token holds from the beginning, whatever another clock says
-    app.extensions["service_clients"] = dict(each.split(":", 1) for each in settings.service_clients)
-    JWTManager(app)
+@dataclass(frozen=True)
+class Tokens:
+    """How tokens are made and read, and when they end.
 
-
-def new_pair(user: User, session_id: str | None = None) -> TokenPair:
-    """Tokens for a new session, or the next ones of a session."""
-    claims = {"sid": session_id or str(uuid.uuid4())}
-    lifetime: timedelta = current_app.config["JWT_ACCESS_TOKEN_EXPIRES"]
-    return TokenPair(
-        access_token=create_access_token(str(user.id), additional_claims=claims),
-        refresh_token=create_refresh_token(str(user.id), additional_claims=claims),
-        expires_in=int(lifetime.total_seconds()),
-    )
-
-
-def new_service_token(client_id: str, client_secret: str) -> str:
-    """:raise NotSignedIn: no such service account, or another secret."""
-    known = current_app.extensions["service_clients"].get(client_id, "")
-    if not known or not hmac.compare_digest(known.encode(), client_secret.encode()):
-        raise NotSignedIn("The client id or its secret is wrong.")
-    return _service_token(client_id)
-
-
-def own_token(refused: str | None = None) -> str:
-    """For this service's own calls to others: a new one each time, whether another was refused or not."""
-    return _service_token(current_app.config["SERVICE_NAME"])
-
-
-def _service_token(name: str) -> str:
-    claims = {"sid": str(uuid.uuid4()), "service": True}
-    return str(create_access_token(name, additional_claims=claims, expires_delta=SERVICE_TOKEN))
-
-
-def read(token: str) -> Claims:
-    """What a token says; its session may have ended.
-
-    :raise NotSignedIn: it is not ours, or has expired.
+    :param leeway: by how much the clocks of two instances may differ.
+    :param service_clients: the secret of each service account, by its name.
     """
-    try:
-        said = jwt.decode(
-            token,
-            current_app.config["JWT_SECRET_KEY"],
-            algorithms=["HS256"],
-            leeway=current_app.config["JWT_DECODE_LEEWAY"],
-            # Not when it was made: the clock that said so may have been set back since, or be another machine's.
-            options={"verify_iat": False, "require": ["sub", "jti", "sid", "type", "exp"]},
+
+    secret: str = field(repr=False)
+    access_lifetime: timedelta
+    refresh_lifetime: timedelta
+    leeway: timedelta
+    service_clients: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def by(cls, settings: Settings) -> Self:
+        return cls(
+            secret=settings.jwt_secret_key,
+            access_lifetime=timedelta(minutes=settings.access_token_minutes),
+            refresh_lifetime=timedelta(days=settings.refresh_token_days),
+            leeway=timedelta(seconds=settings.token_leeway_seconds),
+            service_clients=dict(each.split(":", 1) for each in settings.service_clients),
         )
-    except (jwt.PyJWTError, ValueError):
-        raise NotSignedIn("The token is not valid or has expired.") from None
-    return Claims(
-        subject=said["sub"],
-        token_id=said["jti"],
-        session_id=said["sid"],
-        kind=said["type"],
-        is_service=said.get("service", False),
-        expires_at=datetime.fromtimestamp(said["exp"], UTC),
-    )
 
+    def new_pair(self, user: User, session_id: str | None = None) -> TokenPair:
+        """Tokens for a new session, or the next ones of a session."""
+        subject, session_id = str(user.id), session_id or str(uuid.uuid4())
+        return TokenPair(
+            access_token=self._new(ACCESS, subject, session_id, self.access_lifetime),
+            refresh_token=self._new(REFRESH, subject, session_id, self.refresh_lifetime),
+            expires_in=int(self.access_lifetime.total_seconds()),
+        )
 
-def claims_of(token: str, kind: str) -> Claims:
-    """Read a token of this kind.
+    def new_service_token(self, client_id: str, client_secret: str) -> str:
+        """:raise NotSignedIn: no such service account, or another secret."""
+        known = self.service_clients.get(client_id, "")
+        if not known or not hmac.compare_digest(known.encode(), client_secret.encode()):
+            raise NotSignedIn("The client id or its secret is wrong.")
+        return self._service_token(client_id)
 
-    :raise NotSignedIn: it is not ours, has expired, is of the other kind, or its session has ended.
-    """
-    claims = read(token)
-    if claims.kind != kind:
-        raise NotSignedIn(f"This needs {'an access' if kind == ACCESS else 'a refresh'} token.")
-    if is_revoked(claims.session_id):
-        raise NotSignedIn("The token has been revoked.")
-    return claims
+    def own_token(self, refused: str | None = None) -> str:
+        """For this service's own calls to others: a new one each time, whether another was refused or not."""
+        return self._service_token(US)
+
+    def read(self, token: str) -> Claims:
+        """What a token says; its session may have ended.
+
+        :raise NotSignedIn: it is not ours, or has expired.
+        """
+        try:
+            said = jwt.decode(
+                token,
+                self.secret,
+                algorithms=[ALGORITHM],
+                leeway=self.leeway,
+                # Not when it was made: the clock that said so may have been set back since, or be another machine's.
+                options={"verify_iat": False, "require": ["sub", "jti", "sid", "type", "exp"]},
+            )
+        except (jwt.PyJWTError, ValueError):
+            raise NotSignedIn("The token is not valid or has expired.") from None
+        return Claims(
+            subject=said["sub"],
+            token_id=said["jti"],
+            session_id=said["sid"],
+            kind=said["type"],
+            is_service=said.get("service", False),
+            expires_at=datetime.fromtimestamp(said["exp"], UTC),
+        )
+
+    def claims_of(self, token: str, kind: str) -> Claims:
+        """Read a token of this kind.
+
+        :raise NotSignedIn: it is not ours, has expired, is of the other kind, or its session has ended.
+        """
+        claims = self.read(token)
+        if claims.kind != kind:
+            raise NotSignedIn(f"This needs {'an access' if kind == ACCESS else 'a refresh'} token.")
+        if is_revoked(claims.session_id):
+            raise NotSignedIn("The token has been revoked.")
+        return claims
+
+    def user_of(self, token: str) -> auth.User:
+        """Whose access token this is.
+
+        :raise NotSignedIn: nobody's.
+        """
+        return user_behind(self.claims_of(token, ACCESS))
+
+    def end_session(self, claims: Claims) -> None:
+        """Refuse every token of the session for as long as the longest of them could live, and tell of it."""
+        longest = max(claims.expires_at, now() + max(self.access_lifetime, self.refresh_lifetime))
+        is_new = revoke(claims.session_id, self._forgettable(longest))
+        if is_new and not claims.is_service:
+            events.publish(SessionEnded(session_id=claims.session_id, user_id=int(claims.subject)))
+        db.session.commit()
+
+    def use(self, claims: Claims) -> None:
+        """Note that a refresh token is used. For a moment it may be used again.
+
+        :raise NotSignedIn: it comes too late, and has ended its session.
+        :raise TooManyToday: its owner has used too many in a day; this one can be used later.
+        """
+        moment = now()
+        used_at = first_use(claims.token_id, int(claims.subject), moment, self._forgettable(claims.expires_at))
+        if used_at is None or moment - used_at > REUSE:
+            self.end_session(claims)
+            raise NotSignedIn(
+                "This refresh token has been used before, so its session has ended: sign in again.",
+                code="refresh_token_reused",
+            )
+        db.session.commit()
+
+    def _service_token(self, name: str) -> str:
+        return self._new(ACCESS, name, str(uuid.uuid4()), SERVICE_TOKEN, service=True)
+
+    def _new(self, kind: str, subject: str, session_id: str, lifetime: timedelta, **more: object) -> str:
+        """A token that holds from the beginning, whatever another clock says: there is no `nbf`."""
+        moment = now()
+        said = {"sub": subject, "sid": session_id, "type": kind, "iat": moment, "exp": moment + lifetime, **more}
+        return jwt.encode({"jti": str(uuid.uuid4()), **said}, self.secret, ALGORITHM)
+
+    def _forgettable(self, expires_at: datetime) -> datetime:
+        """From when on a token holds nowhere, be it on an instance whose clock is late by as much as is tolerated."""
+        return expires_at + 2 * self.leeway
 
 
 def account_of(claims: Claims) -> User:
@@ -132,48 +182,8 @@ def account_of(claims: Claims) -> User:
     return user
 
 
-def user_of(token: str) -> auth.User:
-    """Whose access token this is.
-
-    :raise NotSignedIn: nobody's.
-    """
-    return user_behind(claims_of(token, ACCESS))
-
-
 def user_behind(claims: Claims) -> auth.User:
     if claims.is_service:
         return auth.User(id=0, username=claims.subject, email="", role=auth.SERVICE)
     user = account_of(claims)
     return auth.User(id=user.id, username=user.username, email=user.email, role=user.role)
-
-
-def end_session(claims: Claims) -> None:
-    """Refuse every token of the session for as long as the longest of them could live, and tell of it."""
-    lifetime = max(current_app.config[f"JWT_{kind}_TOKEN_EXPIRES"] for kind in ("ACCESS", "REFRESH"))
-    is_new = revoke(claims.session_id, _forgettable(max(claims.expires_at, now() + lifetime)))
-    if is_new and not claims.is_service:
-        events.publish(SessionEnded(session_id=claims.session_id, user_id=int(claims.subject)))
-    db.session.commit()
-
-
-def use(claims: Claims) -> None:
-    """Note that a refresh token is used. For a moment it may be used again.
-
-    :raise NotSignedIn: it comes too late, and has ended its session.
-    :raise TooManyToday: its owner has used too many in a day; this one can be used later.
-    """
-    moment = now()
-    used_at = first_use(claims.token_id, int(claims.subject), moment, _forgettable(claims.expires_at))
-    if used_at is None or moment - used_at > REUSE:
-        end_session(claims)
-        raise NotSignedIn(
-            "This refresh token has been used before, so its session has ended: sign in again.",
-            code="refresh_token_reused",
-        )
-    db.session.commit()
-
-
-def _forgettable(expires_at: datetime) -> datetime:
-    """From when on a token holds nowhere, be it on an instance whose clock is late by as much as is tolerated."""
-    leeway: timedelta = current_app.config["JWT_DECODE_LEEWAY"]
-    return expires_at + 2 * leeway

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,13 +13,24 @@ def _bearer(token):
 
 
 @pytest.fixture
+def changed():
+    """Settings that are others than usual."""
+    return {}
+
+
+@pytest.fixture
+def settings(settings, changed):
+    return replace(settings, **changed)
+
+
+@pytest.fixture
 def signed_in(seeded, client):
     """Alice's session."""
     return client.post("/login", json={"username": "alice", "password": "password123"}).json
 
 
 @pytest.fixture
-def reissued(app, signed_in):
+def reissued(settings, signed_in):
     """A token of alice's with other claims: moments in seconds from now, or None to leave one out."""
     import jwt
 
@@ -27,7 +39,7 @@ def reissued(app, signed_in):
         for claim, seconds in changes.items():
             said[claim] = seconds and int((now() + timedelta(seconds=seconds)).timestamp())
         said = {claim: value for claim, value in said.items() if value is not None}
-        return jwt.encode(said, app.config["JWT_SECRET_KEY"], algorithm="HS256")
+        return jwt.encode(said, settings.jwt_secret_key, algorithm="HS256")
 
     return reissued
 
@@ -155,9 +167,8 @@ def test_clocks_may_differ_a_little_and_when_a_token_was_made_is_of_no_matter(
     assert client.post(path, headers=_bearer(token)).status_code == status
 
 
-def test_how_much_clocks_may_differ_is_a_setting(app, reissued, client):
-    app.config["JWT_DECODE_LEEWAY"] = timedelta(0)
-
+@pytest.mark.parametrize("changed", [{"token_leeway_seconds": 0}])
+def test_how_much_clocks_may_differ_is_a_setting(reissued, client):
     assert client.post("/validate", headers=_bearer(reissued("access_token", exp=-1))).status_code == 401
 
 
@@ -197,11 +208,10 @@ def test_the_token_of_an_account_that_is_gone_is_refused(app, client, signed_in)
     assert client.post("/validate", headers=_bearer(signed_in["access_token"])).status_code == 401
 
 
-@pytest.mark.parametrize("longest", ["ACCESS", "REFRESH"])
-def test_a_session_stays_ended_as_long_as_any_of_its_tokens_could_hold(app, client, signed_in, longest):
+@pytest.mark.parametrize("changed", [{"access_token_minutes": 100 * 24 * 60}, {"refresh_token_days": 100}])
+def test_a_session_stays_ended_as_long_as_any_of_its_tokens_could_hold(app, client, signed_in):
     import models
 
-    app.config[f"JWT_{longest}_TOKEN_EXPIRES"] = timedelta(days=100)
     client.post("/logout", headers=_bearer(signed_in["access_token"]))
 
     with app.app_context():
