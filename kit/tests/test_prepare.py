@@ -145,6 +145,16 @@ def test_an_empty_database_is_filled_when_asked_for_and_only_once(service, monke
     assert _things() == [1]
 
 
+@pytest.mark.parametrize(("arguments", "things"), [([], []), (["--seed"], [1])])
+def test_by_hand_one_says_whether_it_shall_be_filled(service, arguments, things):
+    command = [sys.executable, "-m", "shopkit.prepare", *arguments]
+
+    subprocess.run(command, cwd=service, check=True)  # noqa: S603
+
+    prepare.load_app()
+    assert _things() == things
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "[::]", "shop.example.com"])  # noqa: S104
 def test_accounts_with_known_passwords_are_not_made_for_everybody(service, monkeypatch, address):
     monkeypatch.setenv("GATEWAY_ADDRESS", address)

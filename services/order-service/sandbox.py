@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from payments import CARD_DECLINED, VOIDED, Charge, Payment, PaymentDeclined, PaymentUnknown
 from settings import Settings
 from shopkit import retention
-from shopkit.database import UtcDateTime, now
+from shopkit.database import UtcDateTime, now, set_pragmas
 
 TIMEOUT_CHARGED, TIMEOUT_NOT_CHARGED = "timeout_charged", "timeout_not_charged"
 _DECLINED = (CARD_DECLINED, "insufficient_funds")
@@ -142,5 +142,4 @@ def _unless_voided(charge: Charge | None) -> Charge | None:
 
 
 def _make_durable(connection: Any, _: object) -> None:
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    set_pragmas(connection, durable=True)

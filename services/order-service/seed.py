@@ -69,9 +69,3 @@ def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[di
         order.payment_reference = payment_provider().charge(payment).id
     db.session.add(order)
     db.session.flush()  # one by one, so that the ids are those of the list
-
-
-if __name__ == "__main__":
-    from shopkit.prepare import main
-
-    main(seed=True)

@@ -50,9 +50,3 @@ def seed() -> None:
     # Nobody needs to be told of what was there from the beginning.
     db.session.execute(sa.update(Product).values(announced_stock=Product.stock))
     db.session.commit()
-
-
-if __name__ == "__main__":
-    from shopkit.prepare import main
-
-    main(seed=True)

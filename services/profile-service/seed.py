@@ -1,9 +1,8 @@
 """The profiles, addresses and payment methods of the demonstration's two customers."""
 
-import sqlalchemy as sa
-
 from models import Address, PaymentMethod, Profile, add_to_list, db
 from settings import SANDBOX
+from shopkit.seeding import fills
 
 ALICE, BOB = 1, 2
 AT_ALICES = {
@@ -26,10 +25,9 @@ AT_BOBS = {
 }
 
 
+@fills(Profile)
 def seed() -> None:
     """Add them to an empty database; the payment method with the id 1 is Alice's, number 2 is Bob's."""
-    if db.session.scalar(sa.select(Profile.user_id).limit(1)):
-        return
     db.session.add(Profile(user_id=ALICE, first_name="Alice", last_name="Anderson", **AT_ALICES))
     db.session.add(Profile(user_id=BOB, first_name="Bob", last_name="Brown", **AT_BOBS))
     add_to_list(Address(user_id=ALICE, label="Home", recipient="Alice Anderson", **AT_ALICES))
@@ -37,7 +35,6 @@ def seed() -> None:
     add_to_list(Address(user_id=BOB, label="Home", recipient="Bob Brown", **AT_BOBS))
     add_to_list(_card(ALICE, "visa", "4242", "Alice Anderson"))
     add_to_list(_card(BOB, "mastercard", "4444", "Bob Brown"))
-    db.session.commit()
 
 
 def _card(user_id: int, brand: str, last_four: str, cardholder_name: str) -> PaymentMethod:
@@ -51,9 +48,3 @@ def _card(user_id: int, brand: str, last_four: str, cardholder_name: str) -> Pay
         exp_year=2035,
         cardholder_name=cardholder_name,
     )
-
-
-if __name__ == "__main__":
-    from shopkit.prepare import main
-
-    main(seed=True)

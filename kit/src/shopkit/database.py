@@ -91,7 +91,7 @@ def init_app(app: Flask, db: SQLAlchemy, uri: str) -> None:
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
-            _make_sqlite_transactional(db.engine, "FULL" if db.metadata.info["durable"] else "NORMAL")
+            _make_sqlite_transactional(db.engine, durable=db.metadata.info["durable"])
 
 
 def fetch_or_404(model: type[R], row_id: int, **conditions: Any) -> R:
@@ -173,17 +173,23 @@ def _ping_disk(database: Path) -> None:
         raise CannotWrite("the disk does not take any more") from error
 
 
-def _make_sqlite_transactional(engine: sa.Engine, synchronous: str) -> None:
+def set_pragmas(connection: Any, *, durable: bool) -> None:
+    """The recipe, for a new connection to SQLite."""
+    synchronous = "FULL" if durable else "NORMAL"
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        f"synchronous={synchronous}",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _make_sqlite_transactional(engine: sa.Engine, *, durable: bool) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # sqlite3 stops beginning transactions by itself; _begin does
-        for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            f"synchronous={synchronous}",
-            "foreign_keys=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        set_pragmas(connection, durable=durable)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
