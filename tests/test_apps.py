@@ -1,5 +1,6 @@
-"""Apps are made by who serves them, and by nobody who only imports their modules."""
+"""Apps are made by who serves them, of what is handed to them, and by nobody who only imports their modules."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 from shop_services import GATEWAY, SERVICES
 
 ROOT = Path(__file__).parents[1]
+LOOKS_INTO_THE_APP = re.compile(r"current_app\.(config|extensions)")
+# What is still to be handed what it needs.
+LEFT = {"services/order-service/checkout.py", "services/order-service/payments.py"}
 IMPORT = """
 import gc, sys
 sys.path.insert(0, sys.argv[1])
@@ -27,3 +31,10 @@ def test_importing_app_builds_none_and_needs_no_settings(folder, tmp_path):
 
     assert (imported.stdout, imported.stderr) == ("[]\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_kit_looks_into_an_app_for_what_it_needs():
+    modules = [*ROOT.glob("services/**/*.py"), *ROOT.glob("api-gateway/**/*.py")]
+    looking = {str(each.relative_to(ROOT)) for each in modules if LOOKS_INTO_THE_APP.search(each.read_text())}
+
+    assert {each for each in looking if "/tests/" not in each} <= LEFT
