@@ -164,11 +164,12 @@ class Shopping(RuleBasedStateMachine):
 
     @rule()
     def what_is_held_expires(self):
-        models = self.modules[PRODUCTS]
+        reservations = self.modules["reservations"]
         with self.real_apps[PRODUCTS].app_context():
-            models.db.session.execute(sa.update(models.Reservation).values(expires_at=now() - timedelta(seconds=1)))
-            models.db.session.commit()
-            self.modules["stock"].sweep()
+            past = now() - timedelta(seconds=1)
+            reservations.db.session.execute(sa.update(reservations.Reservation).values(expires_at=past))
+            reservations.db.session.commit()
+            reservations.sweep()
 
     @rule()
     def events_are_relayed(self):
@@ -208,11 +209,9 @@ def modules(running_from):
 
         found = {ORDERS: models}
     with running_from("services/product-service"):
-        import models
-        import reconciliation
-        import stock
+        from stock import reconciliation, reservations
 
-        found.update({PRODUCTS: models, "reconciliation": reconciliation, "stock": stock})
+        found.update({"reconciliation": reconciliation, "reservations": reservations})
     return found
 
 

@@ -3,28 +3,36 @@
 from flask import Flask
 from requests.adapters import BaseAdapter
 
+from catalogue.internal_routes import internal
+from catalogue.routes import product_routes
 from event_handlers import SUBSCRIPTIONS
-from event_publishers import publish_stock
-from favorite_routes import favorites
-from internal_routes import internal
+from favorites.routes import favorites
 from models import db
-from review_routes import reviews
-from routes import products
+from reviews.routes import reviews
 from settings import Settings
 from shopkit import background, events
 from shopkit.http_client import ServiceClient
 from shopkit.service import create_service, run
 from shopkit.service_account import own_token
-from stock import sweep
-from stock_routes import stock
+from shopkit.slots import Slots
+from stock.ledger import set_stock
+from stock.publisher import publish_stock
+from stock.reservations import sweep
+from stock.routes import stock_routes
 
 SWEEP_SECONDS = 30
 PUBLISH_SECONDS = 1
+# Of what may look at every product, so much at once, and so many more who wait; THREADS has to be well above the sum,
+# so that the pages that an index finds never wait for it.
+SEARCHES_AT_ONCE, WAITING_SEARCHES = 2, 20
 
 
-def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, adapter: BaseAdapter | None = None, searching: Slots | None = None
+) -> Flask:
     settings = settings or Settings.from_env()
-    apis = [products, reviews, favorites, stock, internal]
+    searching = searching or Slots(SEARCHES_AT_ONCE, WAITING_SEARCHES)
+    apis = [product_routes(searching, set_stock), reviews, favorites, stock_routes(searching), internal]
     app = create_service(__name__, "product-service", settings, apis=apis, db=db, adapter=adapter)
     background.every(app, SWEEP_SECONDS, sweep)
     background.every(app, PUBLISH_SECONDS, publish_stock)

@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 
-from models import Purchase, db
+from models import db
+from reviews.models import Purchase
 from shop_events import OrderCancelled, OrderConfirmed, OrderDelivered, OrderEvent
 from shopkit.database import insert_new
 from shopkit.events import Subscription

@@ -5,9 +5,13 @@ from pathlib import Path
 import orjson
 import sqlalchemy as sa
 
-from models import Favorite, Product, db, put_review
-from schemas import NewProduct
-from stock import OURSELVES, new_product
+from catalogue.models import Product
+from catalogue.products import new_product
+from catalogue.schemas import NewProduct
+from favorites.models import Favorite
+from models import db
+from reviews.writing import put_review
+from stock.ledger import THIS_SERVICE, set_stock
 
 PRODUCTS = Path(__file__).with_name("products.json")
 ALICE, BOB, SUPPORT = (1, "alice"), (2, "bob"), (3, "support")
@@ -37,10 +41,7 @@ def seed() -> None:
     """Fill an empty database; the ids of the products are their places in the list, as other services' data say."""
     if db.session.scalar(sa.select(Product.id).limit(1)):
         return
-    products = [
-        new_product(OURSELVES, **NewProduct.model_validate(each).model_dump())
-        for each in orjson.loads(PRODUCTS.read_bytes())
-    ]
+    products = [_new_product(NewProduct.model_validate(each)) for each in orjson.loads(PRODUCTS.read_bytes())]
     for product_id, (user_id, username), rating, comment in REVIEWS:
         put_review(products[product_id - 1], user_id, username, rating, comment)
         db.session.flush()
@@ -50,3 +51,15 @@ def seed() -> None:
     # Nobody needs to be told of what was there from the beginning.
     db.session.execute(sa.update(Product).values(announced_stock=Product.stock))
     db.session.commit()
+
+
+def _new_product(new: NewProduct) -> Product:
+    product = new_product(**new.model_dump(exclude={"stock"}))
+    set_stock(product, new.stock, "opening stock", THIS_SERVICE)
+    return product
+
+
+if __name__ == "__main__":
+    from shopkit.prepare import main
+
+    main(seed=True)

@@ -59,12 +59,13 @@ def at_once(app):
 @pytest.fixture
 def row(app):
     """A product as it stands in the database: `with row(1) as product: …`"""
-    import models
+    from catalogue.models import Product
+    from models import db
 
     @contextmanager
     def row(product_id):
         with app.app_context():
-            yield models.db.session.get(models.Product, product_id)
+            yield db.session.get(Product, product_id)
 
     return row
 
@@ -106,13 +107,14 @@ def on_shelf(row):
 @pytest.fixture
 def expire(app):
     """Let the time of all reservations be over."""
-    import models
+    from models import db
+    from stock.models import Reservation
 
     def expire():
         with app.app_context():
             past = datetime.now(UTC) - timedelta(seconds=1)
-            models.db.session.execute(sa.update(models.Reservation).values(expires_at=past))
-            models.db.session.commit()
+            db.session.execute(sa.update(Reservation).values(expires_at=past))
+            db.session.commit()
 
     return expire
 
@@ -120,11 +122,11 @@ def expire(app):
 @pytest.fixture
 def sweep(app):
     """What the service does every half minute."""
-    import stock
+    from stock import reservations
 
     def sweep(*_):
         with app.app_context():
-            stock.sweep()
+            reservations.sweep()
 
     return sweep
 

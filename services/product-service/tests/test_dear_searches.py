@@ -1,10 +1,12 @@
 """What no index finds waits for its turn, and what one finds never does, however many search."""
 
 import sys
+from importlib import import_module
 
 import pytest
 import sqlalchemy as sa
 
+from shopkit.database import now
 from shopkit.slots import Slots
 
 PAGES = [
@@ -35,49 +37,57 @@ SEARCHES = [
 
 
 @pytest.fixture
-def searched(monkeypatch):
-    """As many search as may at once, and nobody else may wait."""
-    import search
+def client_with(app, settings, network):
+    """A client of the service with other slots for its searches, on the database of `app`."""
+    others = []
 
+    def client_with(searching):
+        others.append(import_module("app").create_app(settings, network, searching))
+        return others[-1].test_client()
+
+    yield client_with
+    for other in others:
+        with other.app_context():
+            import_module("models").db.engine.dispose()
+
+
+@pytest.fixture
+def busy(client_with):
+    """A client of the service while as many search as may at once, and nobody else may wait."""
     searching = Slots(1, 0)
-    for module in ("search", "routes", "stock_routes"):
-        monkeypatch.setattr(f"{module}.searching", searching)
     with searching:
-        yield search
+        yield client_with(searching)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_ordinary_page_is_shown_while_others_search(add, client, searched, path):
+def test_an_ordinary_page_is_shown_while_others_search(add, busy, path):
     add()
 
-    assert client.get(path).status_code == 200
+    assert busy.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", SEARCHES)
-def test_a_search_that_finds_no_slot_is_asked_to_come_again(add, client, searched, path):
-    answer = client.get(path)
+def test_a_search_that_finds_no_slot_is_asked_to_come_again(busy, path):
+    answer = busy.get(path)
 
     assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "busy", "1")
 
 
-def test_counting_the_stock_again_waits_for_its_turn_too(client, admin, searched):
-    assert client.get("/products/reconciliation", headers=admin).status_code == 503
+def test_counting_the_stock_again_waits_for_its_turn_too(busy, admin):
+    assert busy.get("/products/reconciliation", headers=admin).status_code == 503
 
 
-def test_who_waits_for_a_search_holds_no_connection_to_the_database(app, client, monkeypatch):
-    import models
-    import routes
+def test_who_waits_for_a_search_holds_no_connection_to_the_database(client_with):
+    from models import db
 
     held = []
 
     class Watched(Slots):
         def __enter__(self):
-            held.append(models.db.engine.pool.checkedout())
+            held.append(db.engine.pool.checkedout())
             super().__enter__()
 
-    monkeypatch.setattr(routes, "searching", Watched(1, 0))
-
-    assert client.get("/search?q=lamp").status_code == 200
+    assert client_with(Watched(1, 0)).get("/search?q=lamp").status_code == 200
     assert held == [0]
 
 
@@ -122,13 +132,14 @@ def test_an_ordinary_page_is_found_by_an_index(app, add, client, path):
 
 def test_what_a_booking_costs_does_not_grow_with_what_else_is_booked(app, client, service, monkeypatch):
     """Three times as many products take three times as many calls, and not nine times."""
-    import models
+    from catalogue.models import Product
+    from models import db
 
     with app.app_context():
         fields = {"description": "", "category": "c", "search_text": "", "image_url": "/i", "price": 5, "on_hand": 99}
-        rows = [{"id": n, "name": f"P{n}", "created_at": models.now(), **fields} for n in range(1, 100)]
-        models.db.session.execute(sa.insert(models.Product), rows)
-        models.db.session.commit()
+        rows = [{"id": n, "name": f"P{n}", "created_at": now(), **fields} for n in range(1, 100)]
+        db.session.execute(sa.insert(Product), rows)
+        db.session.commit()
 
     def calls(number, reservation_id):
         items = [{"product_id": n, "quantity": 1} for n in range(1, number + 1)]

@@ -23,7 +23,7 @@ def told(app):
 @pytest.fixture
 def announce(app):
     """What the service does every second."""
-    from event_publishers import publish_stock
+    from stock.publisher import publish_stock
 
     def announce(*_):
         with app.app_context():
@@ -161,14 +161,15 @@ class TestPurchases:
         assert is_verified(lamp) is bought
 
     def test_the_same_event_twice_is_one(self, app, lamp, order):
-        import models
+        from models import db
+        from reviews.models import Purchase
 
         event_id = uuid4()
         for _ in range(2):
             order("confirmed", lamp, event_id=event_id)
 
         with app.app_context():
-            assert models.db.session.scalar(sa.select(sa.func.count()).select_from(models.Purchase)) == 1
+            assert db.session.scalar(sa.select(sa.func.count()).select_from(Purchase)) == 1
 
     def test_somebody_elses_purchase_verifies_nothing(self, lamp, order, client, bob):
         order("confirmed", lamp)

@@ -1,4 +1,5 @@
 import pytest
+import sqlalchemy as sa
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +79,13 @@ def test_the_same_favorite_twice_at_once_is_one(client, at_once, alice):
 
 
 def test_the_id_of_a_favorite_that_is_none_any_longer_is_not_given_again(app, client, alice):
-    import models
+    from favorites.models import Favorite
+    from models import db
 
     def newest():
         client.post("/favorites", headers=alice, json={"product_id": 2})
         with app.app_context():
-            return models.db.session.scalar(models.sa.select(models.sa.func.max(models.Favorite.id)))
+            return db.session.scalar(sa.select(sa.func.max(Favorite.id)))
 
     removed = newest()
     client.delete("/favorites/2", headers=alice)
@@ -94,9 +96,9 @@ def test_the_id_of_a_favorite_that_is_none_any_longer_is_not_given_again(app, cl
 class TestMany:
     @pytest.fixture(autouse=True)
     def few(self, monkeypatch):
-        import favorite_routes
+        from favorites import routes
 
-        monkeypatch.setattr(favorite_routes, "MOST", 2)
+        monkeypatch.setattr(routes, "MOST", 2)
 
     def test_a_full_list_takes_what_is_on_it_already_and_nothing_else(self, client, alice, bob):
         answers = [client.post("/favorites", headers=alice, json={"product_id": n}) for n in (1, 2, 3, 2)]

@@ -301,12 +301,13 @@ class TestReconciliation:
         assert wrong == [{"product_id": 1, **right, **found}]
 
     def test_a_product_without_movements_is_found(self, app, client, admin, add):
-        import models
+        from models import db
+        from stock.models import StockMovement
 
         add(stock=5)
         with app.app_context():
-            models.db.session.execute(sa.delete(models.StockMovement))
-            models.db.session.commit()
+            db.session.execute(sa.delete(StockMovement))
+            db.session.commit()
 
         wrong = client.get(RECONCILIATION, headers=admin).json["products_wrong"]
 

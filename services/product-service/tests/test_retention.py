@@ -23,11 +23,12 @@ def sweep_in(app):
 @pytest.fixture
 def statuses(app):
     """Of all reservations, by their ids."""
-    import models
+    from models import db
+    from stock.models import Reservation
 
     def statuses():
         with app.app_context():
-            return dict(models.db.session.execute(sa.select(models.Reservation.id, models.Reservation.status)).all())
+            return dict(db.session.execute(sa.select(Reservation.id, Reservation.status)).all())
 
     return statuses
 

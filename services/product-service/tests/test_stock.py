@@ -307,10 +307,11 @@ class TestCounting:
 
     @pytest.mark.parametrize("values", [{"on_hand": -1}, {"reserved": -1}, {"reserved": 6}, {"old_price": 1}])
     def test_the_database_refuses_what_cannot_be(self, app, values):
-        import models
+        from catalogue.models import Product
+        from models import db
 
         with app.app_context(), pytest.raises(IntegrityError):
-            models.db.session.execute(sa.update(models.Product).where(models.Product.id == 1).values(**values))
+            db.session.execute(sa.update(Product).where(Product.id == 1).values(**values))
 
 
 class TestExpiry:
@@ -324,9 +325,9 @@ class TestExpiry:
         assert reserve(p1=5).status_code == 201
 
     def test_the_sweep_is_among_the_jobs_of_the_service(self, app):
-        import stock
+        from stock import reservations
 
-        assert [job.seconds for job in app.extensions["jobs"] if job.run is stock.sweep] == [30]
+        assert [job.seconds for job in app.extensions["jobs"] if job.run is reservations.sweep] == [30]
 
     def test_one_that_was_released_by_time_cannot_be_committed(self, reserve, expire, sweep, move):
         late = reserve(p1=1).json["reservation_id"]
@@ -357,12 +358,15 @@ class TestExpiry:
         assert on_shelf(1) == (5, 2)
 
     def test_it_is_released_when_its_time_is_over_and_no_second_sooner(self, app, client, service, reserve, on_shelf):
-        import stock
+        from stock import reservations
 
         held = reserve(p1=2).json["reservation_id"]
         expires_at = datetime.fromisoformat(client.get(f"{RESERVATIONS}/{held}", headers=service).json["expires_at"])
         with app.app_context():
-            released = [stock.release_expired(expires_at - timedelta(seconds=1)), stock.release_expired(expires_at)]
+            released = [
+                reservations.release_expired(expires_at - timedelta(seconds=1)),
+                reservations.release_expired(expires_at),
+            ]
 
         assert released == [0, 1]
         assert on_shelf(1) == (5, 0)
@@ -370,21 +374,21 @@ class TestExpiry:
     def test_no_more_than_a_bounded_number_is_released_at_once_the_oldest_first(
         self, app, reserve, on_shelf, monkeypatch
     ):
-        import stock
+        from stock import reservations
 
-        monkeypatch.setattr(stock, "EXPIRED_AT_ONCE", 2)
+        monkeypatch.setattr(reservations, "EXPIRED_AT_ONCE", 2)
         reserve(expires_in=300, p1=3)
         reserve(expires_in=100, p1=1)
         reserve(expires_in=200, p2=2)
         with app.app_context():
-            stock.release_expired(datetime.now(UTC) + timedelta(hours=1))
+            reservations.release_expired(datetime.now(UTC) + timedelta(hours=1))
 
         assert (on_shelf(1), on_shelf(2)) == ((5, 3), (2, 0))
 
     def test_a_sweep_goes_on_until_nothing_is_left(self, reserve, expire, sweep, on_shelf, monkeypatch):
-        import stock
+        from stock import reservations
 
-        monkeypatch.setattr(stock, "EXPIRED_AT_ONCE", 2)
+        monkeypatch.setattr(reservations, "EXPIRED_AT_ONCE", 2)
         for _ in range(5):
             reserve(p1=1)
         expire()

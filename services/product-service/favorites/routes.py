@@ -1,9 +1,14 @@
+"""The routes of the favorites."""
+
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
-from models import Favorite, Product, db
-from schemas import NewFavorite, ProductOut, ProductPath, Products
-from search import on_sale
+from catalogue.models import Product
+from catalogue.products import on_sale
+from catalogue.schemas import ProductOut, ProductPath, Products
+from favorites.models import Favorite
+from favorites.schemas import NewFavorite
+from models import db
 from shopkit import quotas
 from shopkit.auth import current_user
 from shopkit.database import fetch_or_404

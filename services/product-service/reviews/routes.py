@@ -1,8 +1,15 @@
+"""The routes of the reviews."""
+
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
-from models import Product, Review, db, locked_product, put_review
-from schemas import NewReview, ProductPath, ReviewOut, Reviews
+from catalogue.models import Product
+from catalogue.products import locked_product
+from catalogue.schemas import ProductPath
+from models import db
+from reviews.models import Review
+from reviews.schemas import NewReview, ReviewOut, Reviews
+from reviews.writing import put_review
 from shopkit.auth import current_user, public
 from shopkit.database import fetch_or_404
 from shopkit.paging import Page, page_of

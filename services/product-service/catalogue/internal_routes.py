@@ -1,8 +1,10 @@
+"""Products as other services of the shop ask for them."""
+
 import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint, Tag
 
-from models import Product
-from schemas import IdsQuery, KnownProduct, KnownProducts
+from catalogue.models import Product
+from catalogue.schemas import IdsQuery, KnownProduct, KnownProducts
 from shopkit.paging import page_of
 from shopkit.service import Answer
 

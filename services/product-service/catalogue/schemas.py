@@ -1,13 +1,10 @@
-"""What goes in and out of the product service as JSON."""
+"""What goes in and out of the catalogue as JSON."""
 
 from decimal import Decimal
 from itertools import chain, islice
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     Field,
@@ -17,24 +14,22 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from models import CATEGORY_LENGTH, COMMENT_LENGTH, CURRENCY, DESCRIPTION_LENGTH, NAME_LENGTH, REASON_LENGTH
+from catalogue.models import CATEGORY_LENGTH, DESCRIPTION_LENGTH, MOST_IN_STOCK, NAME_LENGTH
+from models import CURRENCY
 from shopkit.paging import Page
 from shopkit.schemas import (
     Amount,
     AmountIn,
     Edit,
-    Id,
     Input,
     Output,
     OwnUrl,
     PublicUrl,
     QueryId,
-    Timestamp,
     whole_units,
 )
 
 NO_PICTURE = "/images/parcel.svg"
-MOST_IN_STOCK = 1_000_000
 MOST_IDS = 100
 
 
@@ -53,19 +48,12 @@ def _tenths(shown: object) -> int:
     return tenths
 
 
-def _not_nothing(change: int) -> int:
-    if change == 0:
-        raise ValueError("must not be 0")
-    return change
-
-
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)]
 Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH)]
 Category = Annotated[str, Field(max_length=CATEGORY_LENGTH, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 # a path of the shop's own or an address; never a scheme that a browser would run
 ImageUrl = Annotated[OwnUrl, Field(max_length=500, pattern=r"^(/[^/\\\s]|https?://)\S*$")]
 Stock = Annotated[int, Field(strict=True, ge=0, le=MOST_IN_STOCK)]
-StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_nothing)]
 Ids = Annotated[
     tuple[QueryId, ...],
     Field(max_length=MOST_IDS, description="`ids=3&ids=5`, or with commas."),
@@ -101,10 +89,6 @@ class CategoryPath(BaseModel):
 
 class PicturePath(BaseModel):
     file: str
-
-
-class ReservationPath(BaseModel):
-    reservation_id: UUID
 
 
 class ProductQuery(Page):
@@ -180,88 +164,6 @@ class CategoryOut(Output):
     product_count: int
 
 
-class NewReview(Input):
-    rating: int = Field(strict=True, ge=1, le=5)
-    comment: str = Field("", max_length=COMMENT_LENGTH, validation_alias=AliasChoices("comment", "review_text"))
-
-
-class ReviewOut(Output):
-    id: int
-    product_id: int
-    user_id: int
-    username: str
-    rating: int
-    comment: str
-    verified_purchase: bool
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class NewFavorite(Input):
-    product_id: Id
-
-
-class NewAdjustment(Input):
-    change: StockChange
-    reason: str = Field(min_length=1, max_length=REASON_LENGTH)
-
-
-class MovementOut(Output):
-    id: int
-    product_id: int
-    kind: str
-    on_hand_change: int
-    reserved_change: int
-    reservation_id: str | None
-    reason: str | None
-    actor_id: int
-    actor: str
-    created_at: Timestamp
-
-
-class ItemToReserve(Input):
-    product_id: Id
-    quantity: int = Field(strict=True, ge=1, le=1000)
-
-
-class NewReservation(Input):
-    reservation_id: UUID
-    items: list[ItemToReserve] = Field(min_length=1, max_length=100)
-    expires_in: int = Field(900, strict=True, ge=60, le=86_400)
-
-
-class ReservedItem(Output):
-    product_id: int
-    product_name: str
-    product_image: str
-    unit_price: Amount
-    quantity: int
-
-
-class ReservationOut(Output):
-    reservation_id: str = Field(validation_alias="id")
-    status: str
-    expires_at: Timestamp
-    items: list[ReservedItem]
-    currency: str = CURRENCY
-
-
-class WrongProduct(Output):
-    """A product whose columns are not what its movements and the reservations that are held say."""
-
-    product_id: int
-    on_hand: int
-    reserved: int
-    moved_on_hand: int
-    moved_reserved: int
-    held: int
-
-
-class StockReconciliationOut(Output):
-    products_wrong: list[WrongProduct]
-    reservations: dict[str, int]
-
-
 class Products(RootModel[list[ProductOut]]):
     pass
 
@@ -271,12 +173,4 @@ class KnownProducts(RootModel[list[KnownProduct]]):
 
 
 class Categories(RootModel[list[CategoryOut]]):
-    pass
-
-
-class Reviews(RootModel[list[ReviewOut]]):
-    pass
-
-
-class Movements(RootModel[list[MovementOut]]):
     pass

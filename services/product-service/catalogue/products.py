@@ -1,0 +1,36 @@
+"""Products as the whole service asks for them: those that are sold, one that is locked, and a new one."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from catalogue.models import Product
+from models import db
+from shopkit.errors import NotFound
+
+
+def on_sale() -> sa.Select[Product]:
+    return sa.select(Product).where(Product.archived_at.is_(None))
+
+
+def locked_product(product_id: int) -> Product:
+    """A product that is sold, kept from everybody else's changes until the transaction ends.
+
+    :raise NotFound: there is none.
+    """
+    product: Product | None = db.session.scalar(on_sale().where(Product.id == product_id).with_for_update())
+    if product is None:
+        raise NotFound(f"There is no product {product_id}.")
+    return product
+
+
+def new_product(**fields: Any) -> Product:
+    """A product of which there is none in stock yet.
+
+    :raise Invalid: the old price would not be above the price.
+    """
+    product = Product()
+    product.change(**fields)
+    db.session.add(product)
+    db.session.flush()
+    return product

@@ -1,0 +1,1 @@
+"""The products that people like best; it knows `catalogue`."""

@@ -1,0 +1,1 @@
+"""What customers say of products, and who of them has bought what; it knows `catalogue`."""

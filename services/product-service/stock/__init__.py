@@ -1,0 +1,1 @@
+"""How much there is of each product, why, and what is held for orders; it knows `catalogue`."""

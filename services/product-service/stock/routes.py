@@ -1,0 +1,109 @@
+"""The routes of the stock: for administrators, and for the services that reserve it."""
+
+from collections import Counter
+from datetime import timedelta
+
+import sqlalchemy as sa
+from flask_openapi3 import APIBlueprint, Tag
+
+from catalogue.models import Product
+from catalogue.products import locked_product
+from catalogue.schemas import ProductOut, ProductPath
+from models import db
+from shopkit.auth import ADMIN, current_user, only
+from shopkit.database import fetch_or_404
+from shopkit.idempotency import idempotent
+from shopkit.paging import Page, page_of
+from shopkit.service import Answer
+from shopkit.slots import Slots
+from stock.ledger import change_stock
+from stock.models import Reservation, StockMovement
+from stock.reconciliation import reservations_by_status, wrong_products
+from stock.reservations import COMMITTED, RESTOCKED, fetch, move, release, reserve
+from stock.schemas import (
+    MovementOut,
+    Movements,
+    NewAdjustment,
+    NewReservation,
+    ReservationOut,
+    ReservationPath,
+    StockReconciliationOut,
+)
+
+RESERVATIONS = "/internal/reservations"
+
+
+def stock_routes(counting: Slots) -> APIBlueprint:
+    """All routes of the stock.
+
+    :param counting: where whoever wants the stock counted again waits for their turn.
+    """
+    api = APIBlueprint("stock", __name__, abp_tags=[Tag(name="stock")])
+    add_administration(api, counting)
+    add_reservations(api)
+    return api
+
+
+def add_administration(api: APIBlueprint, counting: Slots) -> None:
+    @api.post("/products/<int:product_id>/stock", responses={200: ProductOut})
+    @only(ADMIN)
+    @idempotent
+    def adjust_stock(path: ProductPath, body: NewAdjustment) -> Answer:
+        """Put some of a product on the shelf, or take some away that nobody has reserved, and say why."""
+        product = locked_product(path.product_id)
+        change_stock(product, body.change, body.reason, current_user())
+        return ProductOut.model_validate(product)
+
+    @api.get("/products/<int:product_id>/stock-movements", responses={200: Movements})
+    @only(ADMIN)
+    def list_movements(path: ProductPath, query: Page) -> Answer:
+        """List what changed the stock of a product, newest first; the changes add up to its stock."""
+        product = fetch_or_404(Product, path.product_id)
+        newest_first = sa.select(StockMovement).filter_by(product_id=product.id).order_by(StockMovement.id.desc())
+        return page_of(newest_first, query, MovementOut)
+
+    @api.get("/products/reconciliation", responses={200: StockReconciliationOut})
+    @only(ADMIN)
+    def reconcile_stock() -> Answer:
+        """Count the stock again, from the movements and from what is held; nothing is wrong if no product is named."""
+        with counting:
+            return StockReconciliationOut(products_wrong=wrong_products(), reservations=reservations_by_status())
+
+
+def add_reservations(api: APIBlueprint) -> None:
+    @api.post(RESERVATIONS, responses={200: ReservationOut, 201: ReservationOut})
+    def reserve_stock(body: NewReservation) -> Answer:
+        """Reserve all of it or nothing; the same id again answers the same (200) while it is held or once it is sold."""  # noqa: E501
+        wanted: Counter[int] = Counter()
+        for item in body.items:
+            wanted[item.product_id] += item.quantity
+        lifetime = timedelta(seconds=body.expires_in)
+        reservation, is_new = reserve(str(body.reservation_id), wanted, lifetime, current_user())
+        return _answered(reservation), 201 if is_new else 200
+
+    @api.get(f"{RESERVATIONS}/<uuid:reservation_id>", responses={200: ReservationOut})
+    def show_reservation(path: ReservationPath) -> Answer:
+        """Show a reservation."""
+        return ReservationOut.model_validate(fetch(str(path.reservation_id)))
+
+    @api.post(f"{RESERVATIONS}/<uuid:reservation_id>/commit", responses={200: ReservationOut})
+    def commit_reservation(path: ReservationPath) -> Answer:
+        """Sell what was held: it leaves the stock."""
+        return _answered(move(str(path.reservation_id), COMMITTED, current_user()))
+
+    @api.post(f"{RESERVATIONS}/<uuid:reservation_id>/release", responses={200: ReservationOut})
+    def release_reservation(path: ReservationPath) -> Answer:
+        """Give back what was held; an id that was never reserved, never can be from now on."""
+        return _answered(release(str(path.reservation_id), current_user()))
+
+    @api.post(f"{RESERVATIONS}/<uuid:reservation_id>/restock", responses={200: ReservationOut})
+    def restock_reservation(path: ReservationPath) -> Answer:
+        """Take back what was sold."""
+        return _answered(move(str(path.reservation_id), RESTOCKED, current_user()))
+
+
+def _answered(reservation: Reservation) -> ReservationOut:
+    # Read before the commit: afterwards it would be another transaction, in the queue of all who write.
+    answer = ReservationOut.model_validate(reservation)
+    db.session.commit()
+    return answer
