@@ -14,6 +14,7 @@ from shopkit.auth import ADMIN, User, current_user, only
 from shopkit.database import now
 from shopkit.idempotency import idempotent
 from shopkit.service import Answer
+from shopkit.transactions import commit_and_show, flush_and_show
 
 SetStock = Callable[[Product, int, str, User], None]
 """Let so many of a new or locked product be there to buy, for this reason, as this user wants it."""
@@ -27,7 +28,7 @@ def add_editing(api: APIBlueprint, set_stock: SetStock) -> None:
         """Add a product."""
         product = new_product(**body.model_dump(exclude={"stock"}))
         set_stock(product, body.stock, "opening stock", current_user())
-        return ProductOut.model_validate(product), 201
+        return flush_and_show(product, ProductOut), 201
 
     @api.put("/products/<int:product_id>", responses={200: ProductOut})
     @api.patch("/products/<int:product_id>", responses={200: ProductOut})
@@ -48,8 +49,7 @@ def add_editing(api: APIBlueprint, set_stock: SetStock) -> None:
             if body.is_whole:
                 require_etag(header.if_match)
             set_stock(product, body.stock, "set by admin", current_user())
-        db.session.commit()
-        return with_etag(ProductOut.model_validate(product))
+        return with_etag(commit_and_show(product, ProductOut))
 
     @api.delete("/products/<int:product_id>", responses={204: None})
     @only(ADMIN)

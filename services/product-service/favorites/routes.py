@@ -15,6 +15,7 @@ from shopkit.database import fetch_or_404
 from shopkit.errors import NotFound
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
+from shopkit.transactions import commit_and_show
 
 MOST = 1000
 
@@ -31,16 +32,14 @@ def list_favorites(query: Page) -> Answer:
 @favorites.post("/favorites", responses={200: ProductOut, 201: ProductOut})
 def add_favorite(body: NewFavorite) -> Answer:
     """Make a product one's favorite; 200 if it is already."""
-    favorite = Favorite(user_id=current_user().id, product_id=body.product_id)
-    quotas.hold(Favorite, favorite.user_id)
-    answer = ProductOut.model_validate(fetch_or_404(Product, body.product_id, archived_at=None))
-    same = sa.select(Favorite.id).filter_by(user_id=favorite.user_id, product_id=favorite.product_id)
-    if db.session.scalar(same) is not None:
-        return answer
-    quotas.room_for_one_more(Favorite, favorite.user_id, MOST)
-    db.session.add(favorite)
-    db.session.commit()
-    return answer, 201
+    favorite = {"user_id": current_user().id, "product_id": body.product_id}
+    quotas.hold(Favorite, favorite["user_id"])
+    product = fetch_or_404(Product, body.product_id, archived_at=None)
+    if db.session.scalar(sa.select(Favorite.id).filter_by(**favorite)) is not None:
+        return ProductOut.model_validate(product)
+    quotas.room_for_one_more(Favorite, favorite["user_id"], MOST)
+    db.session.add(Favorite(**favorite))
+    return commit_and_show(product, ProductOut), 201
 
 
 @favorites.delete("/favorites/<int:product_id>", responses={204: None})

@@ -6,7 +6,6 @@ from flask_openapi3 import APIBlueprint, Tag
 from catalogue.models import Product
 from catalogue.products import locked_product
 from catalogue.schemas import ProductPath
-from models import db
 from reviews.models import Review
 from reviews.schemas import NewReview, ReviewOut, Reviews
 from reviews.writing import put_review
@@ -14,6 +13,7 @@ from shopkit.auth import current_user, public
 from shopkit.database import fetch_or_404
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
+from shopkit.transactions import commit_and_show
 
 reviews = APIBlueprint("reviews", __name__, abp_tags=[Tag(name="reviews")])
 
@@ -33,7 +33,4 @@ def write_review(path: ProductPath, body: NewReview) -> Answer:
     user = current_user()
     product = locked_product(path.product_id)
     review, is_new = put_review(product, user.id, user.username, body.rating, body.comment)
-    db.session.flush()
-    answer = ReviewOut.model_validate(review)
-    db.session.commit()
-    return answer, 201 if is_new else 200
+    return commit_and_show(review, ReviewOut), 201 if is_new else 200

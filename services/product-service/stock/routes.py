@@ -9,15 +9,15 @@ from flask_openapi3 import APIBlueprint, Tag
 from catalogue.models import Product
 from catalogue.products import locked_product
 from catalogue.schemas import ProductOut, ProductPath
-from models import db
 from shopkit.auth import ADMIN, current_user, only
 from shopkit.database import fetch_or_404
 from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
 from shopkit.service import Answer
 from shopkit.slots import Slots
+from shopkit.transactions import commit_and_show, flush_and_show
 from stock.ledger import change_stock
-from stock.models import Reservation, StockMovement
+from stock.models import StockMovement
 from stock.reconciliation import reservations_by_status, wrong_products
 from stock.reservations import COMMITTED, RESTOCKED, fetch, move, release, reserve
 from stock.schemas import (
@@ -52,7 +52,7 @@ def add_administration(api: APIBlueprint, counting: Slots) -> None:
         """Put some of a product on the shelf, or take some away that nobody has reserved, and say why."""
         product = locked_product(path.product_id)
         change_stock(product, body.change, body.reason, current_user())
-        return ProductOut.model_validate(product)
+        return flush_and_show(product, ProductOut)
 
     @api.get("/products/<int:product_id>/stock-movements", responses={200: Movements})
     @only(ADMIN)
@@ -79,7 +79,7 @@ def add_reservations(api: APIBlueprint) -> None:
             wanted[item.product_id] += item.quantity
         lifetime = timedelta(seconds=body.expires_in)
         reservation, is_new = reserve(str(body.reservation_id), wanted, lifetime, current_user())
-        return _answered(reservation), 201 if is_new else 200
+        return commit_and_show(reservation, ReservationOut), 201 if is_new else 200
 
     @api.get(f"{RESERVATIONS}/<uuid:reservation_id>", responses={200: ReservationOut})
     def show_reservation(path: ReservationPath) -> Answer:
@@ -89,21 +89,14 @@ def add_reservations(api: APIBlueprint) -> None:
     @api.post(f"{RESERVATIONS}/<uuid:reservation_id>/commit", responses={200: ReservationOut})
     def commit_reservation(path: ReservationPath) -> Answer:
         """Sell what was held: it leaves the stock."""
-        return _answered(move(str(path.reservation_id), COMMITTED, current_user()))
+        return commit_and_show(move(str(path.reservation_id), COMMITTED, current_user()), ReservationOut)
 
     @api.post(f"{RESERVATIONS}/<uuid:reservation_id>/release", responses={200: ReservationOut})
     def release_reservation(path: ReservationPath) -> Answer:
         """Give back what was held; an id that was never reserved, never can be from now on."""
-        return _answered(release(str(path.reservation_id), current_user()))
+        return commit_and_show(release(str(path.reservation_id), current_user()), ReservationOut)
 
     @api.post(f"{RESERVATIONS}/<uuid:reservation_id>/restock", responses={200: ReservationOut})
     def restock_reservation(path: ReservationPath) -> Answer:
         """Take back what was sold."""
-        return _answered(move(str(path.reservation_id), RESTOCKED, current_user()))
-
-
-def _answered(reservation: Reservation) -> ReservationOut:
-    # Read before the commit: afterwards it would be another transaction, in the queue of all who write.
-    answer = ReservationOut.model_validate(reservation)
-    db.session.commit()
-    return answer
+        return commit_and_show(move(str(path.reservation_id), RESTOCKED, current_user()), ReservationOut)
