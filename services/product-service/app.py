@@ -22,8 +22,8 @@ from stock.routes import stock_routes
 
 SWEEP_SECONDS = 30
 PUBLISH_SECONDS = 1
-# Of what may look at every product, so much at once, and so many more who wait; THREADS has to be well above the sum,
-# so that the pages that an index finds never wait for it.
+# Searches that no index answers: so many run at once, and so many more wait. THREADS must be well above the sum, so
+# that ordinary pages never wait for them.
 SEARCHES_AT_ONCE, WAITING_SEARCHES = 2, 20
 
 

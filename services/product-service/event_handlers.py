@@ -1,4 +1,4 @@
-"""Who bought what, learned from the events about orders."""
+"""What events about orders say: who bought what."""
 
 import sqlalchemy as sa
 
@@ -10,7 +10,10 @@ from shopkit.events import Subscription
 
 
 def keep_purchase(order: OrderEvent) -> None:
-    """Events may overtake each other: that an order was confirmed says nothing new about one that we know."""
+    """Note what an order bought, and what became of it.
+
+    Events may overtake each other: of an order that is known already, a confirmation says nothing new.
+    """
     for product_id in sorted({item.product_id for item in order.items}):
         key = {"order_id": order.order_id, "product_id": product_id}
         is_new = insert_new(Purchase, **key, user_id=order.user_id, status=order.status)

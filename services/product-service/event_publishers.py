@@ -1,4 +1,4 @@
-"""What other services learn at once of a product; of its stock, `stock/publisher.py` tells them every second."""
+"""Events that are published with the change itself; `stock/publisher.py` publishes those about stock a moment later."""
 
 from models import CURRENCY
 from shop_events import ProductPriceChanged
@@ -6,7 +6,7 @@ from shopkit import events
 
 
 def publish_price(product_id: int, price: int, previous: int) -> None:
-    """Publish what a product costs from now on, if that is another price."""
+    """Publish the price of a product, if it is another one now."""
     if price != previous:
         changed = ProductPriceChanged(product_id=product_id, price=price, previous_price=previous, currency=CURRENCY)
         events.publish(changed)

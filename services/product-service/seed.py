@@ -1,4 +1,4 @@
-"""The shop window of the demonstration: products of `products.json`, some reviews and favorites."""
+"""The data of the demonstration: products of `products.json`, some reviews and favorites."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def seed() -> None:
     for (user_id, _), product_id in FAVORITES:
         db.session.add(Favorite(user_id=user_id, product_id=product_id))
         db.session.flush()
-    # Nobody needs to be told of what was there from the beginning.
+    # What was there from the beginning need not be published.
     db.session.execute(sa.update(Product).values(announced_stock=Product.stock))
     db.session.commit()
 

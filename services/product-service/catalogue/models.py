@@ -16,11 +16,11 @@ NAME_LENGTH, DESCRIPTION_LENGTH, CATEGORY_LENGTH = 120, 2000, 50
 LONGEST_FOLDING = 3  # characters that one may become when case is folded
 MOST_IN_STOCK = 1_000_000
 
-_TO_ANNOUNCE = sa.text("stock <> announced_stock")
+_NOT_PUBLISHED = sa.text("stock <> announced_stock")
 _ON_SALE = sa.text("archived_at IS NULL")
 
 
-def _of_what_is_sold(name: str, *columns: str) -> sa.Index:
+def _index_of_those_on_sale(name: str, *columns: str) -> sa.Index:
     return sa.Index(name, *columns, sqlite_where=_ON_SALE, postgresql_where=_ON_SALE)
 
 
@@ -31,29 +31,29 @@ class Product(Created, db.Model):
         sa.CheckConstraint("reserved >= 0", "reserved_not_negative"),
         sa.CheckConstraint("reserved <= on_hand", "reserved_is_on_hand"),
         sa.CheckConstraint("old_price IS NULL OR old_price > price", "reduced"),
-        sa.Index("ix_products_to_announce", "id", sqlite_where=_TO_ANNOUNCE, postgresql_where=_TO_ANNOUNCE),
-        _of_what_is_sold("ix_products_on_sale", "id"),
-        _of_what_is_sold("ix_products_by_category", "category", "id"),
-        _of_what_is_sold("ix_products_by_price", "price", "id"),
+        sa.Index("ix_products_to_announce", "id", sqlite_where=_NOT_PUBLISHED, postgresql_where=_NOT_PUBLISHED),
+        _index_of_those_on_sale("ix_products_on_sale", "id"),
+        _index_of_those_on_sale("ix_products_by_category", "category", "id"),
+        _index_of_those_on_sale("ix_products_by_price", "price", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(NAME_LENGTH))
     description: Mapped[str] = mapped_column(sa.String(DESCRIPTION_LENGTH))
     category: Mapped[str] = mapped_column(sa.String(CATEGORY_LENGTH))
-    # name, description and category without case: LIKE of SQLite knows the letters of ASCII only
+    # name, description and category, folded to one case, as SQLite's LIKE ignores the case of ASCII letters only
     search_text: Mapped[str] = mapped_column(
         sa.String(LONGEST_FOLDING * (NAME_LENGTH + DESCRIPTION_LENGTH + CATEGORY_LENGTH) + 2)
     )
     image_url: Mapped[str] = mapped_column(sa.String(500))
     price: Mapped[int]
     old_price: Mapped[int | None]
-    # both follow the stock movements, and nothing else writes them
+    # both change with a stock movement, and never without one
     on_hand: Mapped[int] = mapped_column(default=0)
     reserved: Mapped[int] = mapped_column(default=0)
     # what can be bought
     stock: Mapped[int] = mapped_column(sa.Computed("on_hand - reserved", persisted=True))
-    # what could be bought when others were last told of it
+    # the stock as it was last published
     announced_stock: Mapped[int] = mapped_column(default=0)
     review_count: Mapped[int] = mapped_column(default=0)
     rating_sum: Mapped[int] = mapped_column(default=0)
@@ -61,7 +61,7 @@ class Product(Created, db.Model):
     rating: Mapped[int | None] = mapped_column(
         sa.Computed("(20 * rating_sum + review_count) / NULLIF(2 * review_count, 0)", persisted=True)
     )
-    # no longer sold; orders and reviews still speak of it
+    # since when it is no longer sold; orders and reviews still refer to it
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property
@@ -69,7 +69,7 @@ class Product(Created, db.Model):
         return self.archived_at is None
 
     def change(self, **fields: Any) -> None:
-        """Take over the fields that are given.
+        """Set the fields that are given.
 
         :raise Invalid: the old price would not be above the price.
         """

@@ -1,4 +1,4 @@
-"""Products as the whole service asks for them: those that are sold, one that is locked, and a new one."""
+"""Products as the whole service asks for them: those on sale, one of them locked, and a new one."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def on_sale() -> sa.Select[Product]:
 
 
 def locked_product(product_id: int) -> Product:
-    """A product that is sold, kept from everybody else's changes until the transaction ends.
+    """A product on sale, which nobody else can change until the transaction ends.
 
     :raise NotFound: there is none.
     """
@@ -25,7 +25,7 @@ def locked_product(product_id: int) -> Product:
 
 
 def new_product(**fields: Any) -> Product:
-    """A product of which there is none in stock yet.
+    """Add a product, of which none is in stock yet.
 
     :raise Invalid: the old price would not be above the price.
     """

@@ -34,7 +34,7 @@ from shopkit.slots import Slots
 def product_routes(searching: Slots, set_stock: SetStock) -> APIBlueprint:
     """All routes of the catalogue that people use.
 
-    :param searching: where searches that no index answers wait for their turn.
+    :param searching: bounds how many searches that no index answers run at once.
     """
     api = APIBlueprint("products", __name__, abp_tags=[Tag(name="products")])
     add_listing(api, searching)

@@ -34,7 +34,7 @@ MOST_IDS = 100
 
 
 def _numbers(texts: object) -> object:
-    """One more than there may be already says that there are too many."""
+    """Split the texts at commas, but make no more of them than it takes to see that there are too many."""
     if not isinstance(texts, list):
         return texts
     each = chain.from_iterable(text.split(",", MOST_IDS) for text in texts)
@@ -155,7 +155,7 @@ class ProductChange(Edit):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a form that was filled in from what the product was, and not a few fields."""
+        """Whether it is a whole form, filled in from what the product was, rather than a few fields."""
         return {"name", "description", "price", "category"} <= self.model_fields_set
 
 

@@ -1,4 +1,4 @@
-"""Finding products: what is sold, by its properties and by words, in an order."""
+"""Finding products on sale: by their properties, by words, and in an order."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def is_slow(query: ProductQuery) -> bool:
 
 
 def with_words(text: str) -> list[sa.ColumnElement[bool]]:
-    """The product speaks of every word of the text, in whatever case."""
+    """That name, description or category contains each word of the text, whatever its case."""
     return [Product.search_text.contains(word, autoescape=True) for word in text.casefold().split()]
 
 

@@ -13,7 +13,7 @@ COMMENT_LENGTH = 2000
 
 
 class Purchase(db.Model):
-    """Who bought what, as the order service tells it."""
+    """Who bought what, as the events about orders say."""
 
     __tablename__ = "purchases"
     __table_args__ = (sa.Index(None, "user_id", "product_id"),)

@@ -9,7 +9,10 @@ from shopkit.database import now
 
 
 def put_review(product: Product, user_id: int, username: str, rating: int, comment: str) -> tuple[Review, bool]:
-    """The user's only review of a locked product, and whether it is new; the product's rating follows."""
+    """Write a user's review of a locked product, in place of an earlier one, and say whether it is their first of it.
+
+    The product's rating changes with it.
+    """
     moment = now()
     review = db.session.scalar(sa.select(Review).filter_by(product_id=product.id, user_id=user_id))
     is_new = review is None

@@ -58,11 +58,11 @@ class StockMovement(Created, db.Model):
     reservation_id: Mapped[str | None] = mapped_column(sa.ForeignKey("reservations.id"), index=True)
     reason: Mapped[str | None] = mapped_column(sa.String(REASON_LENGTH))
     actor_id: Mapped[int]  # 0 for a service
-    actor: Mapped[str] = mapped_column(sa.String(50))  # as it was called then
+    actor: Mapped[str] = mapped_column(sa.String(50))  # as they were called then
 
 
-# What came to nothing leaves no trace: the movements of a released reservation add up to nothing, so that without them
-# the ledger still adds up to the stock. What was sold, or taken back, is kept like its order.
+# The movements of a released reservation add up to nothing, so the others still add up to the stock once they are gone.
+# Those of what was sold, or taken back, are kept like its order.
 retention.stays("they are the stock's books; only those of a released reservation go with it", StockMovement)
 retention.goes(
     Reservation.released_at,

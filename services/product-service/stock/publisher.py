@@ -11,7 +11,7 @@ AT_ONCE = 500
 
 
 def publish_stock() -> None:
-    """Job: publish the stock of each product that has changed since, so that a rush on one is not an event for each."""
+    """Job: publish the stock of each product that is not as it was last published; a rush on one is one event."""
     changed = sa.select(Product).where(Product.stock != Product.announced_stock).order_by(Product.id).limit(AT_ONCE)
     for product in db.session.scalars(changed.with_for_update(skip_locked=True)).all():
         events.publish(ProductStockChanged(product_id=product.id, stock=product.stock))

@@ -26,7 +26,7 @@ HELD, COMMITTED, RELEASED, RESTOCKED = "held", "committed", "released", "restock
 EXPIRED_AT_ONCE = 100
 
 Wanted = Mapping[int, int]
-"""How many of which product."""
+"""Ids of products, and how many of each."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def move(reservation_id: str, to: str, by: User) -> Reservation:
     :raise NotFound: there is none.
     :raise Conflict: it cannot get there from where it is.
     """
-    reservation = fetch(reservation_id, lock=True)  # so that none arrives between the claim and a look at it
+    reservation = fetch(reservation_id, lock=True)  # so that nobody else moves it before we look at it
     _move_on([reservation_id], to, by)
     if reservation.status != to:
         raise Conflict(f"The reservation is {reservation.status} and cannot be {to}.", code="wrong_state")
@@ -105,8 +105,9 @@ def release(reservation_id: str, by: User) -> Reservation:
 
 
 def sweep() -> None:
-    """Job: release all that has expired."""
-    while release_expired(now()) == EXPIRED_AT_ONCE:
+    """Job: release all that has expired by now."""
+    moment = now()
+    while release_expired(moment) == EXPIRED_AT_ONCE:
         pass
 
 
@@ -117,7 +118,7 @@ def release_expired(moment: datetime) -> int:
         .where(Reservation.status == HELD, Reservation.expires_at <= moment)
         .order_by(Reservation.expires_at)
         .limit(EXPIRED_AT_ONCE)
-        .with_for_update(skip_locked=True)  # somebody else is at it
+        .with_for_update(skip_locked=True)  # another process releases those
     )
     ids = list(db.session.scalars(expired))
     _move_on(ids, RELEASED, THIS_SERVICE)
@@ -137,6 +138,10 @@ def _is_new(reservation: Reservation) -> bool:
 
 
 def _repeated(reservation_id: str, wanted: Wanted) -> Reservation:
+    """The reservation of an earlier request with the same id.
+
+    :raise Conflict: it was for other items, or holds nothing any more.
+    """
     reservation = fetch(reservation_id)
     expired = reservation.status == HELD and reservation.expires_at <= now()
     if expired or reservation.status in (RELEASED, RESTOCKED):

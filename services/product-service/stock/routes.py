@@ -36,7 +36,7 @@ RESERVATIONS = "/internal/reservations"
 def stock_routes(counting: Slots) -> APIBlueprint:
     """All routes of the stock.
 
-    :param counting: where whoever wants the stock counted again waits for their turn.
+    :param counting: bounds how many count the stock again at once.
     """
     api = APIBlueprint("stock", __name__, abp_tags=[Tag(name="stock")])
     add_administration(api, counting)

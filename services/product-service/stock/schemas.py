@@ -11,13 +11,13 @@ from shopkit.schemas import Amount, Id, Input, Output, Timestamp
 from stock.models import REASON_LENGTH
 
 
-def _not_nothing(change: int) -> int:
+def _not_zero(change: int) -> int:
     if change == 0:
         raise ValueError("must not be 0")
     return change
 
 
-StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_nothing)]
+StockChange = Annotated[int, Field(strict=True, ge=-MOST_IN_STOCK, le=MOST_IN_STOCK), AfterValidator(_not_zero)]
 
 
 class ReservationPath(BaseModel):

@@ -3,42 +3,42 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-HEAR = "/internal/events"
+EVENTS = "/internal/events"
 
 
 @pytest.fixture
-def told(app):
-    """The payloads of the events of a name, in the order in which they were told; all have a target."""
+def published(app):
+    """The payloads of the events of a name, in the order in which they were published."""
     import models
 
-    def told(name):
+    def published(name):
         outbox = models.db.metadata.tables["outbox"]
         with app.app_context():
             rows = models.db.session.execute(sa.select(outbox).filter_by(name=name).order_by(outbox.c.occurred_at))
             return [row.payload for row in rows]
 
-    return told
+    return published
 
 
 @pytest.fixture
-def announce(app):
+def publish(app):
     """What the service does every second."""
     from stock.publisher import publish_stock
 
-    def announce(*_):
+    def publish(*_):
         with app.app_context():
             publish_stock()
 
-    return announce
+    return publish
 
 
 @pytest.fixture
-def lamp(add, announce, app):
-    """A product of which everybody was told; its id."""
+def lamp(add, publish, app):
+    """The id of a product whose stock was published."""
     import models
 
     product_id = add()["id"]
-    announce()
+    publish()
     with app.app_context():
         models.db.session.execute(sa.delete(models.db.metadata.tables["outbox"]))
         models.db.session.commit()
@@ -47,7 +47,7 @@ def lamp(add, announce, app):
 
 @pytest.fixture
 def order(client, service):
-    """Hear of what became of alice's order: `order("confirmed", product_id)`."""
+    """Receive the event of what became of alice's order: `order("confirmed", product_id)`."""
 
     def order(status, *product_ids, order_id=7, event_id=None):
         payload = {
@@ -60,7 +60,7 @@ def order(client, service):
             "items": [{"product_id": product_id, "quantity": 1, "price": 20} for product_id in product_ids],
         }
         event = {"id": str(event_id or uuid4()), "name": f"order.{status}", "payload": payload}
-        response = client.post(HEAR, json={**event, "occurred_at": "2026-03-01T12:00:00Z"}, headers=service)
+        response = client.post(EVENTS, json={**event, "occurred_at": "2026-03-01T12:00:00Z"}, headers=service)
         assert response.status_code == 204, response.text
 
     return order
@@ -80,31 +80,31 @@ def is_verified(client, alice):
 
 
 class TestPrices:
-    def test_a_new_price_is_told_with_the_one_before(self, client, admin, lamp, told):
+    def test_a_new_price_is_published_with_the_one_before(self, client, admin, lamp, published):
         client.put(f"/products/{lamp}", headers=admin, json={"price": 19.99})
 
-        assert told("product.price_changed") == [
+        assert published("product.price_changed") == [
             {"product_id": lamp, "price": 19.99, "previous_price": 20, "currency": "USD"}
         ]
 
     @pytest.mark.parametrize("change", [{"name": "Torch"}, {"price": 20}, {"price": 30, "old_price": 25}])
-    def test_what_is_no_change_of_the_price_or_is_refused_is_not_told(self, client, admin, lamp, told, change):
+    def test_a_price_that_stays_or_is_refused_is_not_published(self, client, admin, lamp, published, change):
         client.put(f"/products/{lamp}", headers=admin, json=change)
 
-        assert told("product.price_changed") == []
+        assert published("product.price_changed") == []
 
 
 class TestStock:
-    def test_changes_in_quick_succession_are_told_as_one(self, lamp, reserve, announce, told):
+    def test_changes_in_quick_succession_are_one_event(self, lamp, reserve, publish, published):
         reserve(**{f"p{lamp}": 2})
         reserve(**{f"p{lamp}": 1})
 
-        announce()
-        announce()
+        publish()
+        publish()
 
-        assert told("product.stock_changed") == [{"product_id": lamp, "stock": 2}]
+        assert published("product.stock_changed") == [{"product_id": lamp, "stock": 2}]
 
-    def test_every_way_to_change_it_is_told(self, lamp, set_stock, reserve, move, announce, told):
+    def test_every_way_to_change_it_is_published(self, lamp, set_stock, reserve, move, publish, published):
         reservation_id = uuid4()
         for change in (
             lambda: reserve(reservation_id, **{f"p{lamp}": 2}),
@@ -113,23 +113,23 @@ class TestStock:
             lambda: set_stock(lamp, 0),
         ):
             change()
-            announce()
+            publish()
 
-        assert [each["stock"] for each in told("product.stock_changed")] == [3, 5, 0]
+        assert [each["stock"] for each in published("product.stock_changed")] == [3, 5, 0]
 
-    def test_several_processes_tell_it_once(self, lamp, reserve, announce, at_once, told):
+    def test_several_processes_publish_it_once(self, lamp, reserve, publish, at_once, published):
         reserve(**{f"p{lamp}": 2})
 
-        at_once(4, announce)
+        at_once(4, publish)
 
-        assert len(told("product.stock_changed")) == 1
+        assert len(published("product.stock_changed")) == 1
 
-    def test_what_was_held_when_it_should_be_told_is_told_the_next_time(self, lamp, reserve, announce, told):
-        announce()
+    def test_a_change_after_it_was_published_is_published_the_next_time(self, lamp, reserve, publish, published):
+        publish()
         reserve(**{f"p{lamp}": 2})
-        announce()
+        publish()
 
-        assert told("product.stock_changed") == [{"product_id": lamp, "stock": 3}]
+        assert published("product.stock_changed") == [{"product_id": lamp, "stock": 3}]
 
 
 class TestPurchases:
@@ -179,16 +179,16 @@ class TestPurchases:
         assert review["verified_purchase"] is False
 
 
-def test_the_cart_service_is_told_with_a_token_of_our_own(app, network, lamp, client, admin):
+def test_the_cart_service_gets_events_with_a_token_of_our_own(app, network, lamp, client, admin):
     from shopkit import events
 
     network.on("POST", "/token", {"access_token": "ours", "expires_in": 600})
-    network.on("POST", HEAR, status=204)
+    network.on("POST", EVENTS, status=204)
     client.put(f"/products/{lamp}", headers=admin, json={"price": 19.99})
 
     with app.app_context():
         events.relay()
 
-    assert network.requests[-1].url == f"http://127.0.0.1:5004{HEAR}"
+    assert network.requests[-1].url == f"http://127.0.0.1:5004{EVENTS}"
     assert network.requests[-1].headers["Authorization"] == "Bearer ours"
-    assert network.sent("POST", HEAR)[0]["name"] == "product.price_changed"
+    assert network.sent("POST", EVENTS)[0]["name"] == "product.price_changed"
