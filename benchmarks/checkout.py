@@ -13,7 +13,6 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from itertools import chain
@@ -21,10 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from processor_time import cpu_seconds_of
+
 ROOT = Path(__file__).parents[1]
 GATEWAY = urlsplit(os.environ.get("GATEWAY_URL", "http://127.0.0.1:5000"))
 PRODUCT = 1
-TICKS = os.sysconf("SC_CLK_TCK")
 ADDRESS = {"address_line1": "1 Test Street", "city": "Testville", "postal_code": "97201", "country": "US"}
 CARD = {
     "card_number": "4242424242424242",
@@ -77,19 +77,8 @@ def keep_buying(seconds: float) -> list[float]:
 def cpu_seconds() -> dict[str, float]:
     """What each service's processes have used so far."""
     return {
-        pid_file.stem: sum(map(_cpu_of, _family(pid_file.read_text().strip())))
-        for pid_file in sorted((ROOT / ".run").glob("*.pid"))
+        pid_file.stem: cpu_seconds_of(int(pid_file.read_text())) for pid_file in sorted((ROOT / ".run").glob("*.pid"))
     }
-
-
-def _family(pid: str) -> Iterator[str]:
-    yield pid
-    yield from Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-def _cpu_of(pid: str) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def main() -> None:

@@ -20,37 +20,18 @@ It needs wrk and nginx, and ends with 1 if a request failed or, with `--check`, 
 """
 
 import argparse
-import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from flask import Flask
-
-BENCHMARKS = Path(__file__).parent
-GATEWAY = BENCHMARKS.parent / "api-gateway"
-GATEWAY_ENVIRONMENT = {
-    "SECRET_KEY": "only for this benchmark",
-    "FRONTEND_URL": "https://shop.example.com",
-    "RATE_LIMIT": "1000000/second burst 1000000",  # counted, but never too many
-    "ADDRESS_RATE_LIMIT": "1000000/second burst 1000000",
-    "MAX_IN_FLIGHT_PER_ADDRESS": "200",
-}
-SERVICES = ("AUTH", "PROFILE", "PRODUCT", "CART", "ORDER", "SUPPORT")
+from ways import PATH, Server, start_ways
 
 SIZES = (200, 2_000, 64_000, 1_000_000)
 CONCURRENCIES = (1, 16, 64)
@@ -58,8 +39,6 @@ GOALS_SIZE, GOALS_CONCURRENCY = 2_000, 16
 GOAL_RATE = 0.8  # of nginx's requests a second, at least
 GOAL_CPU = 0.4  # of the naive gateway's CPU per request, less than that
 
-PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian's nginx is not on everybody's path
-TICKS = os.sysconf("SC_CLK_TCK")
 HEADERS = ("-HAccept: application/json", "-HAccept-Language: en", "-HUser-Agent: Mozilla/5.0 (benchmark)")
 # wrk says at the end how many requests there were, then microseconds: how long it took, median, 99th percentile.
 WRK_SCRIPT = """
@@ -69,74 +48,6 @@ done = function(summary, latency)
     latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.timeout + e.status))
 end
 """
-NGINX = """
-daemon off;
-master_process off;
-error_log stderr;
-pid {mine}.pid;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off;
-  keepalive_requests 1000000000;
-  client_body_temp_path {mine}; proxy_temp_path {mine}; fastcgi_temp_path {mine};
-  uwsgi_temp_path {mine}; scgi_temp_path {mine};
-  server {{ listen 127.0.0.1:{port}; location / {{ {answer} }} }}
-  {more}
-}}
-"""
-NGINX_PROXY = (
-    'proxy_pass http://upstream; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_max_temp_file_size 0;'
-)
-NGINX_POOL = "upstream upstream {{ server 127.0.0.1:{port}; keepalive 256; keepalive_requests 1000000000; }}"
-THREADS = "-k gthread -w 1 --keep-alive 75 --no-control-socket -b 127.0.0.1:{port}"
-
-
-def service() -> "Flask":
-    """The service behind all gateways."""
-    from flask import Flask, Response
-
-    app = Flask(__name__)
-
-    @app.get("/products/<int:size>")
-    def answer(size: int) -> Response:
-        return Response(b"x" * size, mimetype="text/plain")
-
-    return app
-
-
-def naive() -> "Flask":
-    """A gateway as one first writes it."""
-    import requests
-    from flask import Flask, Response, request
-
-    app = Flask(__name__)
-    not_passed_on = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "content-length"}
-
-    @app.route("/<path:path>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-    def pass_on(path: str) -> Response:
-        answer = requests.request(
-            request.method,
-            f"{os.environ['UPSTREAM']}/{path}",
-            params=request.query_string,
-            data=request.get_data(),
-            headers={name: value for name, value in request.headers if name != "Host"},
-            timeout=30,
-        )
-        headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in not_passed_on]
-        return Response(answer.content, answer.status_code, headers)
-
-    return app
-
-
-@dataclass(frozen=True)
-class Server:
-    name: str
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def cpu_seconds(self) -> float:
-        """What its processes have used so far."""
-        return sum(map(_cpu_of, _family(str(self.process.pid))))
 
 
 @dataclass(frozen=True)
@@ -162,7 +73,9 @@ def main() -> None:
             raise SystemExit(f"{program} is missing. On Debian: apt-get install wrk nginx-light")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="gateway-benchmark-") as folder, ExitStack() as started:
-        ways = _start(started, Path(folder), options)
+        ways = start_ways(started, Path(folder), options.sizes, is_static=options.upstream == "static")
+        for way in ways:  # so that all are warm
+            _load(way, way, options.sizes[0], max(options.concurrency), seconds=1)
         results = {
             (size, concurrency): _compare(ways, size, concurrency, options)
             for size, concurrency in product(options.sizes, options.concurrency)
@@ -184,86 +97,6 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _start(started: ExitStack, folder: Path, options: argparse.Namespace) -> list[Server]:
-    """Start the service, which is the first, and the ways to it, and let them run warm."""
-
-    def start(name: str, port: int, command: Sequence[str], cwd: Path = folder, **environ: str) -> Server:
-        log = folder / f"{name}.log"
-        process = started.enter_context(_running(command, log, cwd, {"PATH": PATH, "PORT": str(port), **environ}))
-        server = Server(name, port, process)
-        if not _answers(server, options.sizes[0]):
-            raise SystemExit(f"{name} does not answer:\n{log.read_text()[-2000:]}")
-        _load(server, server, options.sizes[0], max(options.concurrency), seconds=1)
-        return server
-
-    def nginx(name: str, answer: str, more: str = "") -> Server:
-        port, config = _free_port(), folder / f"{name}.conf"
-        config.write_text(NGINX.format(port=port, answer=answer, more=more, mine=folder / name))
-        return start(name, port, ["nginx", "-c", str(config)])
-
-    def gunicorn(name: str, arguments: str, cwd: Path = BENCHMARKS, **environ: str) -> Server:
-        port = _free_port()
-        return start(
-            name, port, [sys.executable, "-m", "gunicorn", *arguments.format(port=port).split()], cwd, **environ
-        )
-
-    if options.upstream == "static":
-        (folder / "products").mkdir()
-        for size in options.sizes:
-            (folder / f"products/{size}").write_bytes(b"x" * size)
-        upstream = nginx("direct", f"root {folder};")
-    else:
-        upstream = gunicorn("direct", f"{THREADS} --threads 8 gateway:service()")
-    url = f"http://127.0.0.1:{upstream.port}"
-    urls = {f"{name}_SERVICE_URL": url for name in SERVICES}
-    return [
-        upstream,
-        nginx("nginx", NGINX_PROXY, NGINX_POOL.format(port=upstream.port)),
-        gunicorn("naive", f"{THREADS} --threads 64 gateway:naive()", UPSTREAM=url),
-        gunicorn(
-            "gateway",
-            "-c python:shopkit.server.gunicorn_gevent app:create_app()",
-            GATEWAY,
-            **GATEWAY_ENVIRONMENT,
-            **urls,
-        ),
-    ]
-
-
-@contextmanager
-def _running(
-    command: Sequence[str], log: Path, cwd: Path, environ: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own servers
-            command, cwd=cwd, env={**os.environ, **environ}, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(server: Server, size: int) -> bool:
-    """Wait until it answers, and as it should."""
-    for _ in range(200):
-        with suppress(OSError, HTTPException):
-            connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
-            connection.request("GET", f"/products/{size}", headers={"Connection": "close"})
-            answer = connection.getresponse()
-            if (answer.status, len(answer.read())) == (200, size):
-                return True
-        if server.process.poll() is not None:
-            return False
-        time.sleep(0.1)
-    return False
-
-
 def _compare(ways: Sequence[Server], size: int, concurrency: int, options: argparse.Namespace) -> Result:
     result: dict[str, list[Round]] = {way.name: [] for way in ways}
     for _ in range(options.rounds):
@@ -275,6 +108,7 @@ def _compare(ways: Sequence[Server], size: int, concurrency: int, options: argpa
 
 
 def _load(way: Server, upstream: Server, size: int, concurrency: int, seconds: int) -> Round:
+    """Let so many connections ask one way for so long, and note what that takes of it and of the service."""
     url = f"http://127.0.0.1:{way.port}/products/{size}"
     # wrk itself reads the script; its thread, which has no use for it, then finds an empty one.
     command = ["wrk", "-t1", f"-c{concurrency}", f"-d{seconds}", "--timeout=10", "-s/dev/stdin", *HEADERS, url]
@@ -322,25 +156,6 @@ def _ratios(result: Result, name: str) -> tuple[float, float]:
     rounds = list(zip(result[name], result["nginx"], result["naive"], strict=True))
     rate = median(one.rate / nginx.rate for one, nginx, _ in rounds)
     return rate, median(one.cpu / naive.cpu for one, _, naive in rounds)
-
-
-def _free_port() -> int:
-    """A port below those that the system hands out by itself, or somebody else might get it before the server does."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 30_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-
-
-def _family(pid: str) -> Iterator[str]:
-    yield pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield from _family(child)
-
-
-def _cpu_of(pid: str) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 if __name__ == "__main__":
