@@ -20,6 +20,7 @@ from types import ModuleType
 import pytest
 import sqlalchemy as sa
 
+from shopkit import prepare
 from shopkit.testing import Network, take_refusals
 
 ROOT = Path(__file__).parent
@@ -246,5 +247,5 @@ def client(app):
 def seeded(app):
     """The service with the data of the demonstration."""
     with app.app_context():
-        import_module("seed").seed()
+        prepare.fill(app)
     return app

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from shop_services import GATEWAY, SERVICES
+from shopkit import prepare
 from shopkit.testing import Wiring
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +78,7 @@ def apps_on(running_from, environment):
                         patch.setattr(hashing, "NOBODYS", QUICK_HASHER.hash("nobody's"))
                     with app.app_context():
                         models.db.create_all()
-                        import_module("seed").seed()
+                        prepare.fill(app)
                     made.append((app, models.db))
             return app
 

@@ -160,7 +160,7 @@ class Shopping(RuleBasedStateMachine):
         with app.app_context():
             models.db.session.execute(sa.update(models.Order).values(leased_until=now() - timedelta(seconds=1)))
             models.db.session.commit()
-            app.extensions["checkout"].settlement.recover()
+            app.extensions["settlement"].recover()
 
     @rule()
     def what_is_held_expires(self):
@@ -205,7 +205,7 @@ class Shopping(RuleBasedStateMachine):
 def modules(running_from):
     """What the machine needs of the services' own modules."""
     with running_from("services/order-service"):
-        import models
+        from orders import models
 
         found = {ORDERS: models}
     with running_from("services/product-service"):

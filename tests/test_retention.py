@@ -32,7 +32,7 @@ def database(request, running_from, make_app, network):
     with running_from(_folder(name)):
         settings = import_module("settings").Settings
         if request.param == "sandbox":
-            return request.param, import_module("sandbox").ledger.metadata, settings
+            return request.param, import_module("payments.sandbox").ledger.metadata, settings
         return request.param, import_module("models").db.metadata, settings
 
 

@@ -6,34 +6,31 @@ from flask import Flask
 from requests.adapters import BaseAdapter
 
 import clients
-import payments
-from checkout import Checkout
+import payments.models  # noqa: F401 - its tables are there whichever provider the shop has
+from checkout.checkout import Checkout
+from checkout.settlement import Settlement
 from models import db
-from routes import orders
+from orders.routes import orders
+from payments.choice import choose_provider
 from settings import Settings
-from settlement import Settlement
 from shopkit import background, events
 from shopkit.service import create_service, run
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     settings = settings or Settings.from_env()
-    partners = clients.connect(settings, adapter)
-    app = create_service(
-        __name__, "order-service", settings, apis=[orders], db=db, needs=partners.services, adapter=adapter
-    )
-    events.init_app(app, settings.amqp_url, publish_to=partners.subscribers)
-    provider = payments.connect(settings, adapter)
-    app.extensions["payment_provider"] = provider
-    settlement = Settlement(partners, provider, timedelta(seconds=settings.checkout_lease_seconds))
-    app.extensions["checkout"] = Checkout(settlement)
+    others = clients.connect(settings, adapter)
+    provider = choose_provider(settings, adapter)
+    settlement = Settlement(others, provider, timedelta(seconds=settings.checkout_lease_seconds))
+    apis = [orders(Checkout(others, provider, settlement), settlement, provider)]
     if settings.stripe_webhook_secret:
-        from webhook_routes import webhooks  # loads Stripe's library, which most shops do without
+        from payments.webhook_routes import webhooks  # loads Stripe's library, which most shops do without
 
-        app.register_api(
-            webhooks(settings.stripe_webhook_secret, on_payment_event=lambda key, kind: settlement.recover())
-        )
+        apis.append(webhooks(settings.stripe_webhook_secret, on_payment_event=lambda key, kind: settlement.recover()))
+    app = create_service(__name__, "order-service", settings, apis=apis, db=db, needs=others.needed, adapter=adapter)
+    events.init_app(app, settings.amqp_url, publish_to=others.subscribers)
     background.every(app, settings.recovery_seconds, settlement.recover)
+    app.extensions.update(seed_with=[provider], payment_provider=provider, settlement=settlement)
     return app
 
 

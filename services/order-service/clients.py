@@ -158,26 +158,30 @@ def _postal(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Partners:
+class OtherServices:
+    """:param needed: those without which nothing can be bought.
+    :param subscribers: those that want to know of our events.
+    """
+
     carts: CartClient
     stock: StockClient
     profiles: ProfileClient
-    services: Sequence[ServiceClient]
+    needed: Sequence[ServiceClient]
     subscribers: Sequence[ServiceClient]
 
 
-def connect(settings: Settings, adapter: BaseAdapter | None = None) -> Partners:
+def connect(settings: Settings, adapter: BaseAdapter | None = None) -> OtherServices:
     auth_service = ServiceClient("auth-service", settings.auth_service_url, adapter)
     token = own_token(auth_service, settings.service_client_id, settings.service_client_secret)
     carts = ServiceClient("cart-service", settings.cart_service_url, adapter)
     carts_for_us = ServiceClient(carts.name, settings.cart_service_url, adapter, token)
     profiles = ServiceClient("profile-service", settings.profile_service_url, adapter)
     products = ServiceClient("product-service", settings.product_service_url, adapter, token)
-    return Partners(
+    return OtherServices(
         carts=CartClient(carts, carts_for_us),
         stock=StockClient(products),
         profiles=ProfileClient(profiles, ServiceClient(profiles.name, settings.profile_service_url, adapter, token)),
-        services=(carts, profiles, products),
+        needed=(carts, profiles, products),
         subscribers=(
             carts_for_us,
             products,

@@ -1,6 +1,6 @@
 """What this service tells the others about an order."""
 
-from models import Order
+from orders.models import Order
 from shop_events import OrderEvent, OrderItem
 from shopkit import events
 

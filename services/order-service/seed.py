@@ -5,8 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from models import Order, OrderItem, OrderStatus, PaymentStatus, db
-from payments import Payment, payment_provider
+from models import db
+from orders.models import Order, OrderItem
+from orders.states import OrderStatus, PaymentStatus
+from payments.provider import Payment, PaymentProvider
 from shopkit.database import now
 
 ALICE, BOB = 1, 2
@@ -39,19 +41,26 @@ HEADPHONES, SPEAKER, MICROPHONE = (
 CARDS = {ALICE: (1, "visa", "4242"), BOB: (2, "mastercard", "4444")}
 
 
-def seed() -> None:
+def seed(provider: PaymentProvider) -> None:
     """Add them to an empty database; what was bought are products of the product service's demonstration."""
     if db.session.scalar(sa.select(Order.id).limit(1)):
         return
-    _bought(1, ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)])
-    _bought(2, ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)])
-    _bought(3, BOB, OrderStatus.DELIVERED, [(HEADPHONES, 2)])
+    for order in (
+        _bought(1, ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)]),
+        _bought(2, ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)]),
+        _bought(3, BOB, OrderStatus.DELIVERED, [(HEADPHONES, 2)]),
+    ):
+        if provider.name == "sandbox":
+            payment = Payment(order.reference, "sandbox_succeeds_demonstration", order.total_amount, order.currency)
+            order.payment_reference = provider.charge(payment).id
+        db.session.add(order)
+        db.session.flush()  # one by one, so that the ids are those of the list
     db.session.commit()
 
 
-def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[dict[str, Any], int]]) -> None:
+def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[dict[str, Any], int]]) -> Order:
     payment_method_id, brand, last_four = CARDS[user_id]
-    order = Order(
+    return Order(
         reference=uuid.UUID(int=number),  # always the same, so that the sandbox charges it once
         user_id=user_id,
         status=status,
@@ -64,8 +73,9 @@ def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[di
         payment_last_four=last_four,
         items=[OrderItem(**product, quantity=quantity) for product, quantity in items],
     )
-    if payment_provider().name == "sandbox":
-        payment = Payment(order.reference, "sandbox_succeeds_demonstration", order.total_amount, order.currency)
-        order.payment_reference = payment_provider().charge(payment).id
-    db.session.add(order)
-    db.session.flush()  # one by one, so that the ids are those of the list
+
+
+if __name__ == "__main__":
+    from shopkit.prepare import main
+
+    main(seed=True)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from math import nan
 from typing import Self
 
-from models import LONGEST_STEP
+from orders.leases import LONGEST_STEP
 from shopkit.settings import KEEP_EVENTS, KEEP_HANDLED, Days, ServiceSettings
 
 

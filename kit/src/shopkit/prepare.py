@@ -35,7 +35,7 @@ def prepare(app: Flask, *, seed: bool) -> None:
 
                 migrate.to_newest(app)
             if seed:
-                import_module("seed").seed()
+                fill(app)
         db.engine.dispose()
 
 
@@ -77,6 +77,11 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost" or ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def fill(app: Flask) -> None:
+    """Call the service's `seed()`, in the context of its app, with what `create_app` has set aside for it."""
+    import_module("seed").seed(*app.extensions.get("seed_with", ()))
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from shopkit.database import now
+
 # It would keep its data in a file that all who run it on a machine share.
 START_LOCALSTRIPE = """
 import sys
@@ -19,7 +21,7 @@ ADDRESS = {"address_line1": "12 Orchard Lane", "city": "Portland", "postal_code"
 
 
 @pytest.fixture
-def partners(network):
+def others(network):
     """Alice's cart holds two lamps and a cable, there is stock, and her card works."""
     lamps = {
         "product_id": 1,
@@ -69,7 +71,7 @@ def card(network):
 
 
 @pytest.fixture
-def check_out(client, alice, partners):
+def check_out(client, alice, others):
     def check_out(headers=None, **changes):
         body = {"payment_method_id": 1, "shipping_address": ADDRESS, **changes}
         body = {name: value for name, value in body.items() if value is not None}
@@ -79,11 +81,11 @@ def check_out(client, alice, partners):
 
 
 @pytest.fixture
-def steps(partners):
+def steps(others):
     """What the cart and the stock were asked to do, in order."""
 
     def steps():
-        paths = [path for method, path in partners.calls if method == "POST" and path.startswith("/internal/")]
+        paths = [path for method, path in others.calls if method == "POST" and path.startswith("/internal/")]
         return [path.rpartition("/")[2] for path in paths]
 
     return steps
@@ -96,8 +98,8 @@ def charges(app):
     def charges():
         import sqlalchemy as sa
 
-        from payments import VOIDED
-        from sandbox import ledger
+        from payments.provider import VOIDED
+        from payments.sandbox import ledger
 
         with app.extensions["payment_provider"].engine.connect() as connection:
             rows = connection.execute(sa.select(ledger).order_by(ledger.c.created_at)).all()
@@ -113,12 +115,13 @@ def recover(app):
     def recover():
         import sqlalchemy as sa
 
-        import models
+        from models import db
+        from orders.models import Order
 
         with app.app_context():
-            models.db.session.execute(sa.update(models.Order).values(leased_until=models.now() - timedelta(seconds=1)))
-            models.db.session.commit()
-            app.extensions["checkout"].settlement.recover()
+            db.session.execute(sa.update(Order).values(leased_until=now() - timedelta(seconds=1)))
+            db.session.commit()
+            app.extensions["settlement"].recover()
 
     return recover
 

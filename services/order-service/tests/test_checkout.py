@@ -4,6 +4,9 @@ from uuid import UUID
 import pytest
 import requests
 
+from models import db
+from orders.models import Order
+
 
 def test_checkout_turns_the_cart_into_a_paid_order(check_out, charges):
     response = check_out()
@@ -26,29 +29,29 @@ def test_checkout_turns_the_cart_into_a_paid_order(check_out, charges):
     assert charges() == [(5099, None, False)]
 
 
-def test_what_is_bought_is_claimed_in_the_cart_then_held_then_sold(check_out, partners, steps):
+def test_what_is_bought_is_claimed_in_the_cart_then_held_then_sold(check_out, others, steps):
     order = check_out().json
 
     assert steps() == ["claims", "reservations", "commit"]
-    [claim] = partners.sent("POST", "/internal/claims")
+    [claim] = others.sent("POST", "/internal/claims")
     assert UUID(claim.pop("reference"))
     assert claim == {"order_id": order["id"], "cart_id": 11, "version": 3}
-    assert partners.sent("POST", "/internal/reservations")[0]["items"] == [
+    assert others.sent("POST", "/internal/reservations")[0]["items"] == [
         {"product_id": 1, "quantity": 2},
         {"product_id": 7, "quantity": 1},
     ]
 
 
-def test_the_cart_is_asked_for_with_the_buyers_token_and_stock_with_our_own(check_out, partners):
+def test_the_cart_is_asked_for_with_the_buyers_token_and_stock_with_our_own(check_out, others):
     check_out()
 
-    tokens = {each.path_url: each.headers["Authorization"] for each in partners.requests if each.path_url != "/token"}
+    tokens = {each.path_url: each.headers["Authorization"] for each in others.requests if each.path_url != "/token"}
     assert tokens["/cart"] == "Bearer alice"
     assert tokens["/internal/reservations"] == "Bearer order-service"
 
 
-def test_an_address_of_the_address_book_is_kept_as_it_was(check_out, partners):
-    partners.on("GET", "/addresses/3", {"id": 3, "label": "", "address_line1": "9 Hill Road", "city": "Salem"})
+def test_an_address_of_the_address_book_is_kept_as_it_was(check_out, others):
+    others.on("GET", "/addresses/3", {"id": 3, "label": "", "address_line1": "9 Hill Road", "city": "Salem"})
 
     order = check_out(shipping_address=None, address_id=3).json
 
@@ -56,11 +59,11 @@ def test_an_address_of_the_address_book_is_kept_as_it_was(check_out, partners):
 
 
 @pytest.fixture
-def address_book(partners):
+def address_book(others):
     """The default address comes first, as the profile service lists them."""
     home = {"id": 3, "label": "Home", "recipient": "Alice", "address_line1": "9 Hill Road", "city": "Salem"}
     home |= {"address_line2": "", "phone": "", "state": "", "postal_code": "97301", "country": "US", "is_default": True}
-    partners.on("GET", "/addresses", [home])
+    others.on("GET", "/addresses", [home])
     return home
 
 
@@ -71,8 +74,8 @@ def test_without_an_address_it_goes_to_the_default_one(check_out, address_book):
     assert "label" not in order["shipping_address"]
 
 
-def test_without_an_address_and_a_default_one_the_field_is_named(check_out, partners, charges):
-    partners.on("GET", "/addresses", [])
+def test_without_an_address_and_a_default_one_the_field_is_named(check_out, others, charges):
+    others.on("GET", "/addresses", [])
 
     response = check_out(shipping_address=None)
 
@@ -93,9 +96,9 @@ def test_an_address_may_be_one_line_of_text(check_out):
     assert order["shipping_address"]["address_line1"] == "123 Main St, Springfield, IL 62701"
 
 
-def test_what_another_order_is_buying_is_not_bought_again_and_which_it_is_is_said(check_out, partners, client, alice):
+def test_what_another_order_is_buying_is_not_bought_again_and_which_it_is_is_said(check_out, others, client, alice):
     in_checkout = {"order_id": 77, "items": []}
-    partners.on("GET", "/cart", {**partners.answer_of("GET", "/cart"), "items": [], "in_checkout": in_checkout})
+    others.on("GET", "/cart", {**others.answer_of("GET", "/cart"), "items": [], "in_checkout": in_checkout})
 
     response = check_out()
 
@@ -106,9 +109,9 @@ def test_what_another_order_is_buying_is_not_bought_again_and_which_it_is_is_sai
 @pytest.mark.parametrize(
     ("code", "extra"), [("checkout_in_progress", {"order_id": 77}), ("cart_changed", {}), ("not_found", {})]
 )
-def test_who_claims_too_late_makes_no_order(check_out, partners, client, alice, steps, code, extra):
+def test_who_claims_too_late_makes_no_order(check_out, others, client, alice, steps, code, extra):
     status = 404 if code == "not_found" else 409
-    partners.refuse("POST", "/internal/claims", status, "Too late.", code, **extra)
+    others.refuse("POST", "/internal/claims", status, "Too late.", code, **extra)
 
     response = check_out({"Idempotency-Key": "a-click"})
 
@@ -116,12 +119,12 @@ def test_who_claims_too_late_makes_no_order(check_out, partners, client, alice, 
     assert response.json.get("order_id") == extra.get("order_id")
     assert client.get("/orders", headers=alice).json == []
     assert steps() == ["claims"]
-    partners.on("POST", "/internal/claims", None, 201)
+    others.on("POST", "/internal/claims", None, 201)
     assert check_out({"Idempotency-Key": "a-click"}).status_code == 201
 
 
-def test_what_is_no_longer_sold_stops_the_checkout_and_is_named(check_out, partners, charges):
-    cart = partners.answer_of("GET", "/cart")
+def test_what_is_no_longer_sold_stops_the_checkout_and_is_named(check_out, others, charges):
+    cart = others.answer_of("GET", "/cart")
     cart["items"][1]["problems"] = [{"code": "no_longer_sold", "message": "Cable is no longer sold."}]
 
     response = check_out()
@@ -140,8 +143,8 @@ def test_the_names_of_older_clients_are_understood(check_out):
     assert order["shipping_address"]["postal_code"] == "97201"
 
 
-def test_an_empty_cart_cannot_be_checked_out(check_out, partners, client, alice):
-    partners.on("GET", "/cart", {**partners.answer_of("GET", "/cart"), "items": [], "total": 0})
+def test_an_empty_cart_cannot_be_checked_out(check_out, others, client, alice):
+    others.on("GET", "/cart", {**others.answer_of("GET", "/cart"), "items": [], "total": 0})
 
     response = check_out()
 
@@ -172,9 +175,9 @@ def test_a_declined_order_is_failed_and_says_so(check_out, card, client, alice):
     assert (order["status"], order["payment_status"], order["allowed_actions"]) == ("failed", "failed", [])
 
 
-def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, partners, charges):
+def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, others, charges):
     lacking = [{"product_id": 1, "wanted": 2, "available": 1, "price": 20.5}]
-    partners.refuse("POST", "/internal/reservations", 409, "Not enough in stock.", "out_of_stock", items=lacking)
+    others.refuse("POST", "/internal/reservations", 409, "Not enough in stock.", "out_of_stock", items=lacking)
 
     response = check_out()
 
@@ -185,10 +188,10 @@ def test_what_is_out_of_stock_is_said_and_nothing_is_charged(check_out, partners
 
 @pytest.mark.parametrize(("price", "total"), [(21, 51.99), (20, 49.99)])
 def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_total(
-    check_out, partners, steps, charges, price, total
+    check_out, others, steps, charges, price, total
 ):
     prices = [{"product_id": 1, "unit_price": price}, {"product_id": 7, "unit_price": 9.99}]
-    partners.on("POST", "/internal/reservations", {"items": prices}, 201)
+    others.on("POST", "/internal/reservations", {"items": prices}, 201)
 
     response = check_out()
 
@@ -197,22 +200,22 @@ def test_a_price_that_changes_while_one_checks_out_stops_it_and_says_the_new_tot
     assert charges() == []
 
 
-def test_prices_that_change_against_each_other_stop_it_too(check_out, partners, charges):
+def test_prices_that_change_against_each_other_stop_it_too(check_out, others, charges):
     prices = [{"product_id": 1, "unit_price": 20}, {"product_id": 7, "unit_price": 10.99}]
-    partners.on("POST", "/internal/reservations", {"items": prices}, 201)
+    others.on("POST", "/internal/reservations", {"items": prices}, 201)
 
     assert check_out().json["code"] == "total_changed"
     assert charges() == []
 
 
-def _make_lamps_dearer(partners):
+def _make_lamps_dearer(others):
     """The buyer put them in at 20, and they cost 20.50 now."""
-    cart = partners.answer_of("GET", "/cart")
+    cart = others.answer_of("GET", "/cart")
     cart["items"][0]["problems"] = [{"code": "price_changed", "message": "It costs more.", "seen_price": 20}]
 
 
-def test_a_price_that_the_buyer_has_not_seen_stops_the_checkout(check_out, partners, charges):
-    _make_lamps_dearer(partners)
+def test_a_price_that_the_buyer_has_not_seen_stops_the_checkout(check_out, others, charges):
+    _make_lamps_dearer(others)
 
     response = check_out()
 
@@ -220,18 +223,18 @@ def test_a_price_that_the_buyer_has_not_seen_stops_the_checkout(check_out, partn
     assert charges() == []
 
 
-def test_the_dearest_cart_can_be_bought_for_the_total_that_it_shows(check_out, partners):
-    cart = partners.answer_of("GET", "/cart")
+def test_the_dearest_cart_can_be_bought_for_the_total_that_it_shows(check_out, others):
+    cart = others.answer_of("GET", "/cart")
     cart["items"] = [{**cart["items"][0], "price": 10_000_000, "quantity": 99}]
     cart["total"] = 990_000_000
-    partners.on("POST", "/internal/reservations", {"items": [{"product_id": 1, "unit_price": 10_000_000}]}, 201)
+    others.on("POST", "/internal/reservations", {"items": [{"product_id": 1, "unit_price": 10_000_000}]}, 201)
 
     assert check_out(expected_total=990_000_000).json["total_amount"] == 990_000_000
 
 
 @pytest.mark.parametrize(("expected", "status"), [(50.99, 201), (49.99, 409), (51, 409)])
-def test_the_total_that_the_buyer_names_is_the_one_that_counts(check_out, partners, expected, status):
-    _make_lamps_dearer(partners)
+def test_the_total_that_the_buyer_names_is_the_one_that_counts(check_out, others, expected, status):
+    _make_lamps_dearer(others)
 
     assert check_out(expected_total=expected).status_code == status
 
@@ -241,10 +244,8 @@ def test_the_total_that_the_buyer_names_is_the_one_that_counts(check_out, partne
     [("GET", "/cart"), ("GET", "/internal/payment-methods/1"), ("POST", "/internal/reservations"), ("POST", "/token")],
 )
 @pytest.mark.parametrize(("error", "status"), [(requests.ConnectionError, 502), (requests.ReadTimeout, 504)])
-def test_a_service_that_is_away_is_said_and_nothing_is_charged(
-    check_out, partners, charges, method, path, error, status
-):
-    partners.down(method, path, error)
+def test_a_service_that_is_away_is_said_and_nothing_is_charged(check_out, others, charges, method, path, error, status):
+    others.down(method, path, error)
 
     assert check_out().status_code == status
     assert charges() == []
@@ -257,8 +258,8 @@ def test_a_service_that_is_away_is_said_and_nothing_is_charged(
         ("GET", "/addresses/9", {"shipping_address": None, "address_id": 9}),
     ],
 )
-def test_somebody_elses_card_or_address_is_a_404(check_out, partners, method, path, change):
-    partners.refuse(method, path, 404, "There is none.", "not_found")
+def test_somebody_elses_card_or_address_is_a_404(check_out, others, method, path, change):
+    others.refuse(method, path, 404, "There is none.", "not_found")
 
     assert check_out(**change).status_code == 404
 
@@ -304,12 +305,10 @@ class TestIdempotencyKey:
         assert len(charges()) == 4
 
     def test_the_same_key_with_another_body_is_refused_however_old_it_is(self, app, check_out, charges):
-        import models
-
         check_out(self.KEY)
         with app.app_context():
-            models.db.session.get(models.Order, 1).created_at -= timedelta(days=400)
-            models.db.session.commit()
+            db.session.get(Order, 1).created_at -= timedelta(days=400)
+            db.session.commit()
 
         response = check_out(self.KEY, expected_total=50.99)
 
@@ -337,8 +336,8 @@ class TestIdempotencyKey:
         assert second.headers["Idempotent-Replayed"] == "true"
         assert check_out(self.ANOTHER).status_code == 201
 
-    def test_what_failed_because_somebody_was_away_is_not_said_to_be_so_for_ever(self, check_out, partners):
-        partners.down("POST", "/internal/reservations")
+    def test_what_failed_because_somebody_was_away_is_not_said_to_be_so_for_ever(self, check_out, others):
+        others.down("POST", "/internal/reservations")
         first = check_out(self.KEY)
 
         second = check_out(self.KEY)
@@ -346,22 +345,22 @@ class TestIdempotencyKey:
         assert (first.status_code, second.status_code, second.json["code"]) == (502, 409, "checkout_interrupted")
         assert second.json["order_id"] == first.json["order_id"]
 
-    def test_what_made_no_order_leaves_the_key_free(self, check_out, partners):
-        cart = partners.answer_of("GET", "/cart")
-        partners.on("GET", "/cart", {**cart, "items": [], "total": 0})
+    def test_what_made_no_order_leaves_the_key_free(self, check_out, others):
+        cart = others.answer_of("GET", "/cart")
+        others.on("GET", "/cart", {**cart, "items": [], "total": 0})
         empty = check_out(self.KEY)
-        partners.on("GET", "/cart", cart)
+        others.on("GET", "/cart", cart)
 
         assert (empty.json["code"], check_out(self.KEY).status_code) == ("cart_empty", 201)
 
-    def test_while_the_first_is_still_running_the_second_is_told_so(self, check_out, partners, charges):
+    def test_while_the_first_is_still_running_the_second_is_told_so(self, check_out, others, charges):
         seen = []
 
         def again_meanwhile(_):
             seen.append(check_out(self.KEY).json)
             return 201, {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]}
 
-        partners.on("POST", "/internal/reservations", answer=again_meanwhile)
+        others.on("POST", "/internal/reservations", answer=again_meanwhile)
 
         order = check_out(self.KEY)
 
@@ -369,26 +368,26 @@ class TestIdempotencyKey:
         assert [(each["code"], each["order_id"]) for each in seen] == [("idempotency_key_in_use", order.json["id"])]
         assert len(charges()) == 1
 
-    def test_two_that_arrive_at_once_buy_once(self, check_out, partners, charges):
+    def test_two_that_arrive_at_once_buy_once(self, check_out, others, charges):
         seen = []
 
         def again_meanwhile(_):
-            cart = partners.answer_of("GET", "/cart")
-            partners.on("GET", "/cart", usual)
+            cart = others.answer_of("GET", "/cart")
+            others.on("GET", "/cart", usual)
             if not seen:
                 seen.append(check_out(self.KEY).status_code)
             return 200, cart or usual
 
-        usual = partners.answer_of("GET", "/cart")
-        partners.on("GET", "/cart", answer=again_meanwhile)
+        usual = others.answer_of("GET", "/cart")
+        others.on("GET", "/cart", answer=again_meanwhile)
 
         assert check_out(self.KEY).json["code"] == "idempotency_key_in_use"
         assert seen == [201]
         assert len(charges()) == 1
 
-    def test_a_key_belongs_to_its_user(self, check_out, client, bob, partners):
+    def test_a_key_belongs_to_its_user(self, check_out, client, bob, others):
         check_out(self.KEY)
-        partners.on("GET", "/cart", {**partners.answer_of("GET", "/cart"), "items": [], "total": 0})
+        others.on("GET", "/cart", {**others.answer_of("GET", "/cart"), "items": [], "total": 0})
 
         response = client.post("/orders", json={"payment_method_id": 1, "address_id": 1}, headers={**bob, **self.KEY})
 

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
+from models import db
+from orders import long_pages
+from orders.models import Order, OrderItem
 from shopkit.slots import Slots
 
 ORDINARY, LONG = 10, 21  # orders of a hundred items each, which are a page
@@ -14,7 +17,6 @@ ORDINARY, LONG = 10, 21  # orders of a hundred items each, which are a page
 @pytest.fixture
 def bought(app, client, alice):
     """`bought(orders, items)`: alice has so many orders with so many items each."""
-    import models
 
     moment = datetime.now(UTC)
     paid = {"status": "confirmed", "payment_status": "paid", "currency": "USD", "shipping_address": {}}
@@ -31,9 +33,9 @@ def bought(app, client, alice):
             for n in range(1, items + 1)
         ]
         with app.app_context():
-            models.db.session.execute(sa.insert(models.Order), rows)
-            models.db.session.execute(sa.insert(models.OrderItem), lines)
-            models.db.session.commit()
+            db.session.execute(sa.insert(Order), rows)
+            db.session.execute(sa.insert(OrderItem), lines)
+            db.session.commit()
         return lambda query="": client.get(f"/orders?per_page=100{query}", headers=alice)
 
     return bought
@@ -41,8 +43,6 @@ def bought(app, client, alice):
 
 @pytest.fixture
 def no_slot(monkeypatch):
-    import long_pages
-
     slots = Slots(1, 0)
     monkeypatch.setattr(long_pages, "slots", slots)
     with slots:
@@ -74,8 +74,6 @@ def test_each_order_of_a_page_has_its_own_items_in_their_order(bought, client, a
 
 
 def test_a_slot_is_free_again_after_a_long_page(bought, monkeypatch):
-    import long_pages
-
     monkeypatch.setattr(long_pages, "slots", Slots(1, 0))
     page = bought(LONG, 100)
 
@@ -83,11 +81,9 @@ def test_a_slot_is_free_again_after_a_long_page(bought, monkeypatch):
 
 
 def test_a_page_is_read_in_as_few_statements_as_ever(app, bought):
-    import models
-
     page, asked = bought(ORDINARY, 10), []
     with app.app_context():
-        engine = models.db.engine
+        engine = db.engine
 
     def note(connection, cursor, statement, *_):
         asked.append(statement)

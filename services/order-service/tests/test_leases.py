@@ -8,6 +8,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from models import db
+from orders import leases
+from orders.models import Order
+from shopkit.database import now
+
 RESERVED = {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]}
 STEPS = {
     "claim": ("/internal/claims", None),
@@ -22,18 +27,18 @@ def states(client, alice):
 
 
 @pytest.fixture
-def during(partners):
+def during(others):
     """Do something while a step waits for its answer: `during("reserve", recover)`; once."""
 
     def during(step, action):
         path, body = STEPS[step]
 
         def answer(_):
-            partners.on("POST", path, body, 201)
+            others.on("POST", path, body, 201)
             action()
             return 201, body
 
-        partners.on("POST", path, answer=answer)
+        others.on("POST", path, answer=answer)
 
     return during
 
@@ -43,12 +48,10 @@ def shift_leases(app):
     """Let leases end earlier or later by so much, as if the time had passed, or a clock had been set."""
 
     def shift_leases(by):
-        import models
-
         with app.app_context():
-            for order in models.db.session.scalars(sa.select(models.Order)):
+            for order in db.session.scalars(sa.select(Order)):
                 order.leased_until += by
-            models.db.session.commit()
+            db.session.commit()
 
     return shift_leases
 
@@ -59,7 +62,7 @@ def run_recovery(app):
 
     def run_recovery():
         with app.app_context():
-            app.extensions["checkout"].settlement.recover()
+            app.extensions["settlement"].recover()
 
     return run_recovery
 
@@ -112,14 +115,12 @@ def test_a_payment_that_was_voided_in_the_meantime_is_no_declined_card(check_out
 
 
 def test_a_lease_is_renewed_before_each_step_that_could_outlast_it(app, check_out, during, monkeypatch):
-    import models
-
-    monkeypatch.setattr(models, "LONGEST_STEP", app.extensions["checkout"].settlement.patience)
+    monkeypatch.setattr(leases, "LONGEST_STEP", app.extensions["settlement"].lease_time)
     ends = []
 
     def look():
-        with models.db.engine.connect() as connection:
-            ends.append(connection.scalar(sa.select(models.Order.leased_until)))
+        with db.engine.connect() as connection:
+            ends.append(connection.scalar(sa.select(Order.leased_until)))
 
     for step in STEPS:
         during(step, look)
@@ -130,50 +131,45 @@ def test_a_lease_is_renewed_before_each_step_that_could_outlast_it(app, check_ou
 
 
 def test_keeping_a_lease_makes_it_outlast_the_longest_step(app, check_out):
-    import models
-
     check_out()
     with app.app_context():
-        order = models.db.session.get(models.Order, 1)
-        order.leased_until = models.now() + models.LONGEST_STEP / 2
-        models.db.session.commit()
+        order = db.session.get(Order, 1)
+        order.leased_until = now() + leases.LONGEST_STEP / 2
+        db.session.commit()
 
-        models.keep_lease(order, timedelta(minutes=3))
+        leases.keep_lease(order, timedelta(minutes=3))
 
-        assert order.leased_until > models.now() + models.LONGEST_STEP
-        models.keep_lease(order, timedelta(minutes=3))
+        assert order.leased_until > now() + leases.LONGEST_STEP
+        leases.keep_lease(order, timedelta(minutes=3))
 
 
 def test_keeping_a_lease_from_before_the_clock_was_set_back_shortens_it(app, check_out):
     """Otherwise the recovery would take the order from a checkout that is alive."""
-    import models
 
     check_out()
     with app.app_context():
-        order = models.db.session.get(models.Order, 1)
-        order.leased_until = models.now() + timedelta(hours=1)
-        models.db.session.commit()
+        order = db.session.get(Order, 1)
+        order.leased_until = now() + timedelta(hours=1)
+        db.session.commit()
 
-        models.keep_lease(order, timedelta(minutes=3))
+        leases.keep_lease(order, timedelta(minutes=3))
 
-        assert order.leased_until < models.now() + timedelta(minutes=4)
+        assert order.leased_until < now() + timedelta(minutes=4)
 
 
 def test_of_several_recoveries_at_once_each_gets_another_order(app, check_out, shift_leases):
-    import models
-
     for _ in range(6):
         check_out()
     with app.app_context():
-        models.db.session.execute(sa.update(models.Order).values(status="pending"))
-        models.db.session.commit()
+        db.session.execute(sa.update(Order).values(status="pending"))
+        db.session.commit()
     shift_leases(-timedelta(days=1))
     together = Barrier(6)
 
     def take_over(_):
         with app.app_context():
             together.wait()
-            order = models.take_over(models.now(), timedelta(minutes=3))
+            order = leases.take_over(now(), timedelta(minutes=3))
             return order and order.id
 
     with ThreadPoolExecutor(6) as pool:
@@ -222,13 +218,12 @@ def lock_the_database(app):
     """Let every commit of the order service fail from now on, as that of a locked database; `lock_the_database(False)`
     ends it.
     """
-    import models
 
     def refuse(_):
         raise OperationalError("COMMIT", {}, Exception("database is locked"))
 
     def lock_the_database(locked=True):
-        (sa.event.listen if locked else sa.event.remove)(models.db.session, "before_commit", refuse)
+        (sa.event.listen if locked else sa.event.remove)(db.session, "before_commit", refuse)
 
     return lock_the_database
 
@@ -251,8 +246,8 @@ def test_a_database_that_is_locked_after_the_order_is_saved_says_which_order_it_
     assert charges() == ([(5099, None, False)] if charged else [])
 
 
-def test_a_bug_in_a_step_says_which_order_it_is_and_the_order_is_undone(check_out, partners, states, caplog):
-    partners.on("POST", "/internal/reservations", {"items": []}, 201)  # no prices
+def test_a_bug_in_a_step_says_which_order_it_is_and_the_order_is_undone(check_out, others, states, caplog):
+    others.on("POST", "/internal/reservations", {"items": []}, 201)  # no prices
 
     response = check_out()
 

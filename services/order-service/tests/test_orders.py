@@ -1,7 +1,11 @@
 import pytest
 import requests
 
-from models import Order, OrderStatus, PaymentStatus, move, move_payment
+from models import db
+from orders.models import Order
+from orders.moves import move, move_payment
+from orders.states import OrderStatus, PaymentStatus
+from shopkit import prepare
 from shopkit.errors import Conflict
 
 STEPS = ["processing", "shipped", "delivered"]
@@ -36,8 +40,6 @@ def put_status(client, admin):
 @pytest.mark.parametrize("before", OrderStatus)
 @pytest.mark.parametrize("after", OrderStatus)
 def test_a_status_moves_only_as_people_may_count_on(app, seeded, before, after):
-    from models import db
-
     with app.app_context():
         order = db.session.get(Order, 1)
         order.status = before
@@ -53,8 +55,6 @@ def test_a_status_moves_only_as_people_may_count_on(app, seeded, before, after):
 @pytest.mark.parametrize("before", PaymentStatus)
 @pytest.mark.parametrize("after", PaymentStatus)
 def test_a_payment_moves_only_as_people_may_count_on(app, seeded, before, after):
-    from models import db
-
     with app.app_context():
         order = db.session.get(Order, 1)
         order.payment_status = before
@@ -68,8 +68,6 @@ def test_a_payment_moves_only_as_people_may_count_on(app, seeded, before, after)
 
 
 def test_of_two_who_move_an_order_one_is_told_that_it_has_changed(app, order):
-    from models import db
-
     with app.app_context():
         seen = db.session.get(Order, order["id"])
         db.session.expunge(seen)
@@ -116,20 +114,20 @@ def test_a_customer_may_only_cancel(order, put_status, alice):
 
 
 @pytest.mark.parametrize("method", ["post", "delete"])
-def test_cancelling_gives_the_money_back_and_restocks(order, client, alice, partners, charges, method):
+def test_cancelling_gives_the_money_back_and_restocks(order, client, alice, others, charges, method):
     response = getattr(client, method)(f"/orders/{order['id']}/cancel", headers=alice)
 
     assert response.status_code == 200
     assert (response.json["status"], response.json["payment_status"]) == ("cancelled", "refunded")
     assert charges() == [(5099, None, True)]
-    assert partners.calls[-1][1].endswith("/restock")
+    assert others.calls[-1][1].endswith("/restock")
 
 
-def test_cancelling_again_is_answered_the_same_and_does_nothing(order, client, alice, partners):
+def test_cancelling_again_is_answered_the_same_and_does_nothing(order, client, alice, others):
     answers = [client.delete(f"/orders/{order['id']}/cancel", headers=alice) for _ in range(3)]
 
     assert [(each.status_code, each.data) for each in answers] == [(200, answers[0].data)] * 3
-    assert sum(path.endswith("/restock") for _, path in partners.calls) == 1
+    assert sum(path.endswith("/restock") for _, path in others.calls) == 1
 
 
 @pytest.mark.parametrize("reached", [2, 3])
@@ -141,11 +139,11 @@ def test_what_has_been_shipped_cannot_be_cancelled(order, client, alice, put_sta
     assert charges() == [(5099, None, False)]
 
 
-def test_a_cancellation_that_was_interrupted_is_finished_by_asking_again(order, client, alice, partners, charges):
-    partners.down("POST", "/internal/reservations/*/restock", requests.ConnectionError)
+def test_a_cancellation_that_was_interrupted_is_finished_by_asking_again(order, client, alice, others, charges):
+    others.down("POST", "/internal/reservations/*/restock", requests.ConnectionError)
     assert client.delete(f"/orders/{order['id']}/cancel", headers=alice).status_code == 502
 
-    partners.on("POST", "/internal/reservations/*/restock", {})
+    others.on("POST", "/internal/reservations/*/restock", {})
     response = client.delete(f"/orders/{order['id']}/cancel", headers=alice)
 
     assert (response.json["status"], response.json["payment_status"]) == ("cancelled", "refunded")
@@ -204,9 +202,7 @@ def test_a_stranger_is_asked_to_sign_in(client):
 
 
 def test_seeding_twice_changes_nothing(seeded, client, support):
-    import seed
-
     with seeded.app_context():
-        seed.seed()
+        prepare.fill(seeded)
 
     assert len(client.get("/orders", headers=support).json) == 3

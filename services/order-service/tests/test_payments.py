@@ -7,19 +7,24 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from models import db
+from orders.models import Order
+from payments.choice import choose_provider
+from payments.provider import Payment, PaymentDeclined, PaymentUnknown
+from payments.sandbox import SandboxProvider, ledger
+from seed import seed
+
 ACCEPTED = {"sandbox": "sandbox_succeeds_1", "stripe": "pm_card_visa"}
 DECLINED = {"sandbox": "sandbox_card_declined_1", "stripe": "pm_card_chargeCustomerFail"}
 
 
 @pytest.fixture(params=["sandbox", "stripe"])
 def provider(request, app, settings):
-    from payments import connect
-
     if request.param == "stripe":
         url = request.getfixturevalue("localstripe")
         settings = replace(settings, stripe_api_key="sk_test_12345", stripe_api_base=url)
     with app.app_context():
-        yield connect(settings)
+        yield choose_provider(settings)
 
 
 @pytest.fixture
@@ -47,26 +52,18 @@ def at_once(app):
 
 
 def _payment(card="sandbox_succeeds_1"):
-    from payments import Payment
-
     return Payment(uuid.uuid4(), card, 5099, "USD")
 
 
 def _declined():
-    from payments import PaymentDeclined
-
     return pytest.raises(PaymentDeclined)
 
 
 def _unknown():
-    from payments import PaymentUnknown
-
     return pytest.raises(PaymentUnknown)
 
 
 def _lines(sandbox):
-    from sandbox import ledger
-
     with sandbox.engine.connect() as connection:
         return connection.execute(sa.select(ledger)).all()
 
@@ -152,8 +149,6 @@ class TestEveryProvider:
         assert set(made) == {provider.find(payment.key)}
 
     def test_of_charging_and_voiding_at_once_one_wins_and_both_know(self, provider, at_once):
-        from payments import PaymentDeclined
-
         for _ in range(10):
             payment = _payment(ACCEPTED[provider.name])
 
@@ -201,11 +196,9 @@ class TestSandbox:
         assert [line.amount for line in _lines(sandbox)] == [0]
 
     def test_the_ledger_is_read_by_whoever_comes_next(self, sandbox, settings):
-        from payments import connect
-
         charge = sandbox.charge(payment := _payment())
 
-        assert connect(settings).find(payment.key) == charge
+        assert choose_provider(settings).find(payment.key) == charge
 
     def test_the_ledger_survives_a_power_cut(self, sandbox):
         if sandbox.engine.dialect.name != "sqlite":
@@ -217,8 +210,6 @@ class TestSandbox:
         assert found == ["wal", 2]
 
     def test_several_may_make_the_ledger_at_once(self, settings, at_once):
-        from sandbox import SandboxProvider
-
         providers = [SandboxProvider(settings) for _ in range(6)]
 
         made = at_once(*[lambda each=each: each.charge(_payment()) for each in providers])
@@ -227,20 +218,16 @@ class TestSandbox:
         assert len(_lines(providers[0])) == 6
 
     def test_a_ledger_that_cannot_be_reached_leaves_it_open(self, settings, tmp_path):
-        from sandbox import SandboxProvider
-
         sandbox = SandboxProvider(replace(settings, sandbox_ledger_uri=f"sqlite:///{tmp_path}"))
 
         with _unknown():
             sandbox.charge(_payment())
 
     def test_the_orders_of_the_demonstration_are_paid_once(self, seeded, charges):
-        from models import Order, db
-        from seed import seed
 
         with seeded.app_context():
             _forget_all(db)
-            seed()
+            seed(seeded.extensions["payment_provider"])
             totals = [order.total_amount for order in db.session.scalars(sa.select(Order))]
 
         assert charges() == [(total, None, False) for total in totals]
@@ -249,7 +236,7 @@ class TestSandbox:
 class TestLedgerUrl:
     @pytest.fixture
     def ledger_url(self, settings):
-        from sandbox import ledger_url
+        from payments.sandbox import ledger_url
 
         return lambda orders, ledger="": ledger_url(replace(settings, database_uri=orders, sandbox_ledger_uri=ledger))
 
@@ -277,14 +264,5 @@ def test_the_secrets_of_the_provider_are_not_shown(settings):
 
 
 def test_the_sandbox_is_the_provider_unless_there_is_a_key_for_stripe(settings):
-    from payments import connect
-
-    assert connect(settings).name == "sandbox"
-    assert connect(replace(settings, stripe_api_key="sk_test_1")).name == "stripe"
-
-
-def test_the_provider_is_that_of_the_app(app):
-    from payments import payment_provider
-
-    with app.app_context():
-        assert payment_provider() is app.extensions["payment_provider"]
+    assert choose_provider(settings).name == "sandbox"
+    assert choose_provider(replace(settings, stripe_api_key="sk_test_1")).name == "stripe"

@@ -3,14 +3,16 @@
 import pytest
 import sqlalchemy as sa
 
-import checkout
+from checkout import checkout
+from models import db
+from orders.models import FAILED_OR_CANCELLED, Order
 from shopkit import quotas
 from shopkit.database import now
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    monkeypatch.setattr(checkout, "FOR_NOTHING_A_DAY", 2)
+    monkeypatch.setattr(checkout, "FAILED_OR_CANCELLED_A_DAY", 2)
 
 
 def _number(client, who):
@@ -50,13 +52,11 @@ def test_a_repetition_is_answered_however_many_came_to_nothing(check_out, card):
 
 
 def test_they_are_counted_by_an_index(app):
-    import models
-
     with app.app_context():
         said = []
-        sa.event.listen(models.db.engine, "before_cursor_execute", lambda *args: said.append(args[2:4]))
-        quotas.one_more_today(models.Order, 1, 2, models.FOR_NOTHING)
+        sa.event.listen(db.engine, "before_cursor_execute", lambda *args: said.append(args[2:4]))
+        quotas.one_more_today(Order, 1, 2, FAILED_OR_CANCELLED)
         statement, values = said[-1]
-        if models.db.engine.dialect.name == "sqlite":  # PostgreSQL would scan so small a table
-            plan = models.db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+        if db.engine.dialect.name == "sqlite":  # PostgreSQL would scan so small a table
+            plan = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
             assert "ix_orders_for_nothing (user_id=? AND created_at>?)" in str(plan)

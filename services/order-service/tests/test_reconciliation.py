@@ -6,6 +6,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from models import db
+from orders.models import Order, OrderEvent, OrderItem
+from payments import sandbox
+from shopkit.database import now
 from shopkit.errors import Conflict
 
 
@@ -24,11 +28,9 @@ def write(app):
     """Change all orders behind everybody's back."""
 
     def write(**values):
-        import models
-
         with app.app_context():
-            models.db.session.execute(sa.update(models.Order).values(**values))
-            models.db.session.commit()
+            db.session.execute(sa.update(Order).values(**values))
+            db.session.commit()
 
     return write
 
@@ -76,12 +78,10 @@ def test_an_order_that_lives_without_money_is_found(check_out, card, write, reco
 
 
 def test_another_amount_than_the_order_s_is_found(app, check_out, reconcile):
-    import models
-
     check_out()
     with app.app_context():
-        models.db.session.execute(sa.update(models.OrderItem).values(price=1))
-        models.db.session.commit()
+        db.session.execute(sa.update(OrderItem).values(price=1))
+        db.session.commit()
 
     [found] = reconcile()["contradictions"]
 
@@ -89,31 +89,27 @@ def test_another_amount_than_the_order_s_is_found(app, check_out, reconcile):
 
 
 def test_a_charge_without_an_order_is_found(app, check_out, reconcile):
-    import models
-
     check_out()
     with app.app_context():
-        for table in (models.OrderEvent, models.OrderItem, models.Order):
-            models.db.session.execute(sa.delete(table))
-        models.db.session.commit()
+        for table in (OrderEvent, OrderItem, Order):
+            db.session.execute(sa.delete(table))
+        db.session.commit()
 
     [found] = reconcile()["contradictions"]
 
     assert (found["order_id"], found["charged"]) == (None, 50.99)
 
 
-def test_what_somebody_still_works_on_is_counted_and_not_judged(check_out, partners, reconcile):
-    partners.down("POST", "/internal/reservations/*/commit")
+def test_what_somebody_still_works_on_is_counted_and_not_judged(check_out, others, reconcile):
+    others.down("POST", "/internal/reservations/*/commit")
     check_out()
 
     assert (reconcile()["in_progress"], reconcile()["contradictions"]) == (1, [])
 
 
 def test_only_the_last_days_are_looked_at(app, check_out, write, reconcile):
-    import models
-
     check_out()
-    write(status="failed", created_at=models.now() - timedelta(days=3))
+    write(status="failed", created_at=now() - timedelta(days=3))
     provider = app.extensions["payment_provider"]
     with app.app_context(), provider.engine.begin() as ledger:
         ledger.exec_driver_sql("UPDATE sandbox_ledger SET created_at = '2001-01-01 00:00:00'")
@@ -127,11 +123,8 @@ def test_an_order_and_its_charge_on_both_sides_of_the_beginning_are_found_togeth
     app, check_out, write, reconcile, order_is_later
 ):
     """The ledger has a clock of its own."""
-    import models
-    import sandbox
-
     check_out()
-    beginning, apart = models.now() - timedelta(days=1), timedelta(minutes=30 if order_is_later else -30)
+    beginning, apart = now() - timedelta(days=1), timedelta(minutes=30 if order_is_later else -30)
     write(created_at=beginning + apart)
     provider = app.extensions["payment_provider"]
     with app.app_context(), provider.engine.connect() as ledger:
@@ -147,7 +140,7 @@ def test_it_is_for_administrators(client, alice, support, service):
 
 class TestPendingBelongsToTheCheckout:
     @pytest.mark.parametrize("status", ["pending", "confirmed", "processing", "shipped", "delivered", "failed"])
-    def test_nobody_moves_it(self, partners, client, admin, alice, check_out, reconcile, status):
+    def test_nobody_moves_it(self, others, client, admin, alice, check_out, reconcile, status):
         seen = []
 
         def meddle():
@@ -160,7 +153,7 @@ class TestPendingBelongsToTheCheckout:
                 somebody_else.submit(meddle).result()
             return 201, {"items": [{"product_id": 1, "unit_price": 20.5}, {"product_id": 7, "unit_price": 9.99}]}
 
-        partners.on("POST", "/internal/reservations", answer=reserve)
+        others.on("POST", "/internal/reservations", answer=reserve)
 
         assert check_out().status_code == 201
         assert seen == [409, 409, 403, 409]
@@ -187,28 +180,28 @@ class TestPendingBelongsToTheCheckout:
 
 
 class TestSettledOtherwise:
-    def test_an_order_that_failed_while_it_was_paid_is_refunded(self, check_out, partners, write, states_of, charges):
+    def test_an_order_that_failed_while_it_was_paid_is_refunded(self, check_out, others, write, states_of, charges):
         def fail_behind_our_back(_):
             write(status="failed")
             return 200, {}
 
-        partners.on("POST", "/internal/reservations/*/commit", answer=fail_behind_our_back)
+        others.on("POST", "/internal/reservations/*/commit", answer=fail_behind_our_back)
 
         response = check_out()
 
         assert response.status_code == 409
         assert states_of(1) == ("failed", "refunded")
         assert charges() == [(5099, None, True)]
-        assert any(path.endswith("/release") for _, path in partners.calls)
+        assert any(path.endswith("/release") for _, path in others.calls)
 
     def test_an_order_that_failed_and_was_refunded_while_it_was_paid_is_not_sold(
-        self, check_out, partners, write, states_of, charges
+        self, check_out, others, write, states_of, charges
     ):
         def fail_and_refund_behind_our_back(_):
             write(status="failed", payment_status="refunded")
             return 200, {}
 
-        partners.on("POST", "/internal/reservations/*/commit", answer=fail_and_refund_behind_our_back)
+        others.on("POST", "/internal/reservations/*/commit", answer=fail_and_refund_behind_our_back)
 
         response = check_out()
 
@@ -265,35 +258,31 @@ class TestMoving:
         assert charges() == [(5099, None, True)]
 
     def test_of_a_cancellation_and_a_move_at_once_the_cancellation_follows_what_was_faster(self, app, order, alice):
-        import models
-
-        settlement = app.extensions["checkout"].settlement
+        settlement = app.extensions["settlement"]
         with app.app_context():
-            seen = models.db.session.get(models.Order, order["id"])
-            models.db.session.commit()
-            with models.db.engine.begin() as another:
-                another.execute(sa.update(models.Order.__table__).values(status="processing"))
+            seen = db.session.get(Order, order["id"])
+            db.session.commit()
+            with db.engine.begin() as another:
+                another.execute(sa.update(Order.__table__).values(status="processing"))
 
             settlement.cancel(seen, "alice", "cancelled on request")
 
             assert (seen.status, seen.payment_status) == ("cancelled", "refunded")
 
     def test_what_was_shipped_in_the_meantime_is_not_cancelled(self, app, order):
-        import models
-
         with app.app_context():
-            seen = models.db.session.get(models.Order, order["id"])
-            models.db.session.commit()
-            with models.db.engine.begin() as another:
-                another.execute(sa.update(models.Order.__table__).values(status="shipped"))
+            seen = db.session.get(Order, order["id"])
+            db.session.commit()
+            with db.engine.begin() as another:
+                another.execute(sa.update(Order.__table__).values(status="shipped"))
 
             with pytest.raises(Conflict, match="A shipped order cannot become cancelled"):
-                app.extensions["checkout"].settlement.cancel(seen, "alice", "cancelled on request")
+                app.extensions["settlement"].cancel(seen, "alice", "cancelled on request")
 
 
-def test_the_id_of_an_order_that_came_to_nothing_is_not_given_out_again(check_out, partners):
-    partners.refuse("POST", "/internal/claims", 409, "Too late.", "cart_changed")
+def test_the_id_of_an_order_that_came_to_nothing_is_not_given_out_again(check_out, others):
+    others.refuse("POST", "/internal/claims", 409, "Too late.", "cart_changed")
     check_out()
-    partners.on("POST", "/internal/claims", None, 201)
+    others.on("POST", "/internal/claims", None, 201)
 
     assert check_out().json["id"] == 2

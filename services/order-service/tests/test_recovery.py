@@ -4,6 +4,13 @@ from datetime import timedelta
 
 import pytest
 import requests
+import sqlalchemy as sa
+
+from checkout import checkout, settlement
+from models import db
+from orders import leases
+from orders.models import Order
+from shopkit.database import now
 
 RESERVATION = "/internal/reservations/*"
 TIME_OUT = requests.ReadTimeout
@@ -28,9 +35,6 @@ def interrupt(app, monkeypatch):
         pass
 
     def interrupt(name, action):
-        import checkout
-        import settlement
-
         def reach(reached):
             if reached == name:
                 raise Killed
@@ -85,26 +89,24 @@ def test_somebody_who_still_works_on_an_order_is_left_alone(app, check_out, inte
     interrupt("checkout.after_charge", check_out)
 
     with app.app_context():
-        app.extensions["checkout"].settlement.recover()
+        app.extensions["settlement"].recover()
 
     assert states() == [("pending", "none")]
 
 
 def test_of_two_who_recover_at_once_each_takes_other_orders(app, check_out, interrupt):
-    import models
-
     for _ in range(3):
         interrupt("checkout.after_charge", check_out)
-    later = models.now() + timedelta(hours=1)
+    later = now() + timedelta(hours=1)
 
     with app.app_context():
-        taken = [models.take_over(later, timedelta(minutes=1)) for _ in range(4)]
+        taken = [leases.take_over(later, timedelta(minutes=1)) for _ in range(4)]
 
     assert [order and order.id for order in taken] == [1, 2, 3, None]
 
 
 def test_an_order_that_cannot_be_settled_does_not_keep_the_others_waiting(
-    check_out, interrupt, recover, states, partners
+    check_out, interrupt, recover, states, others
 ):
     for _ in range(2):
         interrupt("checkout.after_charge", check_out)
@@ -116,7 +118,7 @@ def test_an_order_that_cannot_be_settled_does_not_keep_the_others_waiting(
             raise ZeroDivisionError("a bug")
         return 200, {}
 
-    partners.on("POST", f"{RESERVATION}/commit", answer=break_once)
+    others.on("POST", f"{RESERVATION}/commit", answer=break_once)
 
     recover()
 
@@ -136,21 +138,21 @@ def test_a_payment_without_an_answer_is_asked_about(check_out, card, states, cha
 
 
 def test_when_it_is_unknown_whether_the_stock_is_sold_the_order_goes_on_later(
-    check_out, partners, recover, states, charges
+    check_out, others, recover, states, charges
 ):
-    partners.down("POST", f"{RESERVATION}/commit", TIME_OUT)
+    others.down("POST", f"{RESERVATION}/commit", TIME_OUT)
 
     response = check_out()
 
     assert (response.status_code, response.json["code"]) == (504, "order_pending")
     assert states() == [("pending", "none")]
-    partners.on("POST", f"{RESERVATION}/commit", {})
+    others.on("POST", f"{RESERVATION}/commit", {})
     recover()
     assert (states(), charges()) == ([("confirmed", "paid")], [(5099, None, False)])
 
 
-def test_stock_that_is_gone_when_it_is_paid_for_is_refunded(check_out, partners, states, charges):
-    partners.refuse("POST", f"{RESERVATION}/commit", 409, "It was released.", "wrong_state")
+def test_stock_that_is_gone_when_it_is_paid_for_is_refunded(check_out, others, states, charges):
+    others.refuse("POST", f"{RESERVATION}/commit", 409, "It was released.", "wrong_state")
 
     response = check_out()
 
@@ -159,46 +161,42 @@ def test_stock_that_is_gone_when_it_is_paid_for_is_refunded(check_out, partners,
     assert charges() == [(5099, None, True)]
 
 
-def test_a_reservation_without_an_answer_is_released(check_out, partners, steps, states, charges):
-    partners.down("POST", "/internal/reservations", TIME_OUT)
+def test_a_reservation_without_an_answer_is_released(check_out, others, steps, states, charges):
+    others.down("POST", "/internal/reservations", TIME_OUT)
 
     assert check_out().status_code == 504
     assert (states(), charges()) == ([("failed", "none")], [])
     assert steps() == ["claims", "reservations", "release", "return"]
 
 
-def test_what_cannot_be_undone_now_is_undone_later(check_out, card, partners, recover, states):
+def test_what_cannot_be_undone_now_is_undone_later(check_out, card, others, recover, states):
     card("sandbox_card_declined_1")
-    partners.down("POST", f"{RESERVATION}/release")
+    others.down("POST", f"{RESERVATION}/release")
 
     assert check_out().json["code"] == "order_pending"
     assert states() == [("pending", "none")]
     recover()
     assert states() == [("pending", "none")]
-    partners.on("POST", f"{RESERVATION}/release", {})
+    others.on("POST", f"{RESERVATION}/release", {})
     recover()
 
     assert states() == [("failed", "failed")]
 
 
-def test_stock_that_was_sold_though_nothing_is_paid_is_restocked(check_out, card, partners, steps):
+def test_stock_that_was_sold_though_nothing_is_paid_is_restocked(check_out, card, others, steps):
     card("sandbox_card_declined_1")
-    partners.refuse("POST", f"{RESERVATION}/release", 409, "It is sold.", "wrong_state")
+    others.refuse("POST", f"{RESERVATION}/release", 409, "It is sold.", "wrong_state")
 
     assert check_out().status_code == 402
     assert steps()[-3:] == ["release", "restock", "return"]
 
 
 def test_a_repeated_request_finishes_what_a_killed_one_left(check_out, interrupt, app, charges):
-    import sqlalchemy as sa
-
-    import models
-
     key = {"Idempotency-Key": "a-click"}
     interrupt("checkout.after_charge", lambda: check_out(key))
     with app.app_context():
-        models.db.session.execute(sa.update(models.Order).values(leased_until=models.now()))
-        models.db.session.commit()
+        db.session.execute(sa.update(Order).values(leased_until=now()))
+        db.session.commit()
 
     response = check_out(key)
 
@@ -221,17 +219,13 @@ def test_the_history_says_who_did_what_when_and_why(check_out, client, alice):
 
 
 def test_who_settles_an_order_at_the_same_moment_as_another_changes_nothing(app, check_out, interrupt):
-    import sqlalchemy as sa
-
-    import models
-
     interrupt("checkout.after_charge", check_out)
     with app.app_context():
-        ours = models.take_over(models.now() + timedelta(minutes=3), timedelta(minutes=2))
-        with models.db.engine.begin() as another:
-            another.execute(sa.update(models.Order.__table__).values(status="confirmed", payment_status="paid"))
+        ours = leases.take_over(now() + timedelta(minutes=3), timedelta(minutes=2))
+        with db.engine.begin() as another:
+            another.execute(sa.update(Order.__table__).values(status="confirmed", payment_status="paid"))
 
-        app.extensions["checkout"].settlement.settle(ours)
+        app.extensions["settlement"].settle(ours)
 
         assert (ours.status, ours.payment_status, ours.history) == ("confirmed", "paid", [])
 
@@ -240,13 +234,9 @@ class TestEvents:
     @pytest.fixture
     def told(self, app):
         def told():
-            import sqlalchemy as sa
-
-            import models
-
-            outbox = models.db.metadata.tables["outbox"]
+            outbox = db.metadata.tables["outbox"]
             with app.app_context():
-                rows = models.db.session.execute(sa.select(outbox.c.name, outbox.c.target, outbox.c.payload)).all()
+                rows = db.session.execute(sa.select(outbox.c.name, outbox.c.target, outbox.c.payload)).all()
             return sorted((row.name, row.target) for row in rows)
 
         return told

@@ -4,26 +4,27 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from models import db
+from orders.models import Order, OrderItem
+from payments.models import StripeEvent
 from shopkit import retention
 
 
 def test_old_events_of_stripe_go_and_orders_stay(seeded):
-    import models
-
     moment = datetime.now(UTC)
     with seeded.app_context():
         ages = {"evt_new": 89, "evt_old": 90}
-        models.db.session.add_all(
-            models.StripeEvent(id=name, type="charge.refunded", created_at=moment - timedelta(days))
+        db.session.add_all(
+            StripeEvent(id=name, type="charge.refunded", created_at=moment - timedelta(days))
             for name, days in ages.items()
         )
-        models.db.session.commit()
-        kinds = (models.Order, models.OrderItem)
-        before = [models.db.session.scalar(sa.select(sa.func.count()).select_from(kind)) for kind in kinds]
+        db.session.commit()
+        kinds = (Order, OrderItem)
+        before = [db.session.scalar(sa.select(sa.func.count()).select_from(kind)) for kind in kinds]
         assert all(before)
 
         retention.sweep(lambda: moment, lambda _: None)
-        assert models.db.session.scalars(sa.select(models.StripeEvent.id)).all() == ["evt_new"]
+        assert db.session.scalars(sa.select(StripeEvent.id)).all() == ["evt_new"]
 
         retention.sweep(lambda: moment + timedelta(10_000), lambda _: None)
-        assert [models.db.session.scalar(sa.select(sa.func.count()).select_from(kind)) for kind in kinds] == before
+        assert [db.session.scalar(sa.select(sa.func.count()).select_from(kind)) for kind in kinds] == before

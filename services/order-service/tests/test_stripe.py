@@ -17,8 +17,21 @@ import pytest
 import requests
 import sqlalchemy as sa
 from requests.adapters import BaseAdapter, HTTPAdapter
+from stripe import WebhookSignature
 from werkzeug.serving import make_server
 
+from app import create_app
+from models import db
+from orders.models import Order
+from orders.states import OrderStatus
+from payments import provider, webhook_routes
+from payments.choice import choose_provider
+from payments.models import StripeEvent, StripePayment
+from payments.provider import Payment
+from payments.webhook_routes import webhooks
+from shopkit import errors
+from shopkit.database import now
+from shopkit.service import create_service
 from shopkit.testing import refuse_open_transaction
 
 SECRET = "whsec_of_the_tests"
@@ -41,16 +54,11 @@ REFUND = ("POST", "/v1/refunds")
 
 
 def _payment(card="pm_card_visa"):
-    from payments import Payment
-
     return Payment(uuid.uuid4(), card, 5099, "USD")
 
 
 def _raises(name):
-    import payments
-    from shopkit import errors
-
-    return pytest.raises(getattr(payments, name, None) or getattr(errors, name))
+    return pytest.raises(getattr(provider, name, None) or getattr(errors, name))
 
 
 @pytest.fixture
@@ -86,11 +94,9 @@ class TestLocalstripe:
 
     @pytest.fixture
     def stripe(self, app, settings, localstripe, line):
-        from payments import connect
-
         requests.delete(f"{localstripe}/_config/data", timeout=5).raise_for_status()
         with app.app_context():
-            yield connect(replace(settings, stripe_api_base=localstripe), line)
+            yield choose_provider(replace(settings, stripe_api_base=localstripe), line)
 
     @pytest.fixture
     def ask(self, localstripe):
@@ -188,8 +194,6 @@ class TestLocalstripe:
         assert ask("GET", f"/v1/payment_intents/{charge.id}")["customer"] == customer
 
     def test_signed_events_arrive_and_tell_of_payments(self, app, stripe, ask, localstripe):
-        from models import StripeEvent, db
-
         def recorded():
             types = db.session.scalars(sa.select(StripeEvent.type)).all()
             db.session.rollback()
@@ -213,14 +217,11 @@ class TestLocalstripe:
 
         assert types == ["payment_intent.succeeded"]
 
-    def test_a_cart_is_bought_and_the_order_cancelled(self, settings, localstripe, card, partners, database_uri):
-        from app import create_app
-        from models import db
-
+    def test_a_cart_is_bought_and_the_order_cancelled(self, settings, localstripe, card, others, database_uri):
         class Both(BaseAdapter):
             def send(self, request, *args, **kwargs):
                 to_stripe = request.url.startswith(localstripe)
-                return (HTTPAdapter() if to_stripe else partners).send(request, *args, **kwargs)
+                return (HTTPAdapter() if to_stripe else others).send(request, *args, **kwargs)
 
             def close(self):
                 pass
@@ -420,7 +421,6 @@ class TestWebhook:
     @pytest.fixture
     def key(self, app):
         """The payment whose intent is `pi_1`."""
-        from models import StripePayment, db
 
         with app.app_context():
             db.session.add(payment := StripePayment(key=uuid.uuid4(), intent="pi_1"))
@@ -439,12 +439,6 @@ class TestWebhook:
     @pytest.fixture
     def send(self, app, settings, network, hook):
         """Send an event, signed as Stripe does it."""
-        from stripe import WebhookSignature
-
-        from models import db
-        from shopkit.service import create_service
-        from webhook_routes import webhooks
-
         hooked = create_service("app", "order-service", settings, apis=[webhooks(SECRET, hook)], db=db, adapter=network)
 
         def send(kind, event_id="evt_1", secret=SECRET, age=0, **subject):
@@ -460,8 +454,6 @@ class TestWebhook:
 
     @pytest.fixture
     def recorded(self, app):
-        from models import StripeEvent, db
-
         def recorded():
             with app.app_context():
                 return [(each.id, each.type) for each in db.session.scalars(sa.select(StripeEvent))]
@@ -482,9 +474,7 @@ class TestWebhook:
         assert len(told) == len(recorded()) == 1
 
     def test_an_event_that_could_not_be_dealt_with_may_come_again(self, send, key, hook, recorded):
-        from shopkit.errors import Unavailable
-
-        hook.side_effect = [Unavailable("Not now."), None]
+        hook.side_effect = [errors.Unavailable("Not now."), None]
 
         assert send("payment_intent.succeeded").status_code == 503
         assert recorded() == []
@@ -492,8 +482,6 @@ class TestWebhook:
         assert len(recorded()) == 1
 
     def test_of_two_that_come_at_once_both_are_answered(self, send, key, recorded, monkeypatch):
-        import webhook_routes
-
         send("payment_intent.succeeded")
         monkeypatch.setattr(webhook_routes, "_is_known", lambda _: False)  # looked just before the first was recorded
 
@@ -537,10 +525,6 @@ class TestWebhook:
         assert (answer.status_code, answer.json["code"]) == (400, "bad_signature")
 
     def test_an_event_starts_the_recovery(self, app, seeded, network, key, client):
-        from stripe import WebhookSignature
-
-        from models import Order, OrderStatus, db, now
-
         with app.app_context():
             left = db.session.get(Order, 1)
             left.status, left.leased_until = OrderStatus.PENDING, now() - timedelta(seconds=1)
@@ -557,8 +541,6 @@ class TestWebhook:
 
 
 def test_without_a_secret_there_is_no_webhook(settings, network):
-    from app import create_app
-
     app = create_app(replace(settings, stripe_webhook_secret=""), network)
 
     assert app.test_client().post("/webhooks/stripe").status_code == 404

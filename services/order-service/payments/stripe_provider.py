@@ -21,8 +21,9 @@ import stripe
 from requests.adapters import BaseAdapter
 from sqlalchemy.exc import IntegrityError
 
-from models import StripePayment, db
-from payments import CARD_DECLINED, REASONS, VOIDED, Charge, Payment, PaymentDeclined, PaymentUnknown
+from models import db
+from payments.models import StripePayment
+from payments.provider import CARD_DECLINED, REASONS, VOIDED, Charge, Payment, PaymentDeclined, PaymentUnknown
 from settings import Settings
 from shopkit.errors import ShopError, UpstreamFailed
 

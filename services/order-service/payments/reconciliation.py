@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from models import Order, OrderItem, OrderStatus, PaymentStatus, db
-from payments import Charge, PaymentProvider
-from schemas import ContradictionOut, PaymentReconciliationOut
+from models import db
+from orders.models import Order, OrderItem
+from orders.states import OrderStatus, PaymentStatus
+from payments.provider import Charge, PaymentProvider
+from payments.schemas import ContradictionOut, PaymentReconciliationOut
 
 _LIVE = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
 # By how much an order and its charge may differ in time: one is saved before the other, and by another clock.

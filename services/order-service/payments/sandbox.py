@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-from payments import CARD_DECLINED, VOIDED, Charge, Payment, PaymentDeclined, PaymentUnknown
+from payments.provider import CARD_DECLINED, VOIDED, Charge, Payment, PaymentDeclined, PaymentUnknown
 from settings import Settings
 from shopkit import retention
 from shopkit.database import UtcDateTime, now, set_pragmas
@@ -133,7 +133,7 @@ def ledger_url(settings: Settings) -> sa.URL:
         if url.get_backend_name() == "sqlite":
             url = url.set(database=str(Path(str(url.database)).with_name("sandbox.db")))
     if url.get_backend_name() == "sqlite":
-        url = url.set(database=str(Path(__file__).parent / "instance" / str(url.database)))
+        url = url.set(database=str(Path(__file__).parents[1] / "instance" / str(url.database)))
     return url
 
 

@@ -24,11 +24,11 @@ def said(how):
 
 
 @pytest.fixture
-def partners(partners):
+def others(others):
     """They also know an address, and our token has to be asked for anew each time."""
-    partners.on(*ADDRESS, {"id": 3, "address_line1": "9 Hill Road", "city": "Salem"})
-    partners.on(*TOKEN, {"access_token": "order-service", "expires_in": 0})
-    return partners
+    others.on(*ADDRESS, {"id": 3, "address_line1": "9 Hill Road", "city": "Salem"})
+    others.on(*TOKEN, {"access_token": "order-service", "expires_in": 0})
+    return others
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def states(client, alice):
 
 
 @pytest.fixture
-def fail(partners, how):
+def fail(others, how):
     """Have calls fail in that way: `back = fail(COMMIT)`, until `back()`; the first `spared` ones do not yet."""
 
     def fail(*calls, spared=0):
-        usual = {call: partners.answer_of(*call) for call in calls}
+        usual = {call: others.answer_of(*call) for call in calls}
         for call in calls:
             _after(spared, call, usual[call])
 
         def back():
             for call, body in usual.items():
-                partners.on(*call, body)
+                others.on(*call, body)
 
         return back
 
@@ -72,7 +72,7 @@ def fail(partners, how):
                 return 500, {"detail": "a bug", "code": "internal_error"}
             raise how("no")
 
-        partners.on(*call, answer=answer)
+        others.on(*call, answer=answer)
 
     return fail
 

@@ -1,4 +1,4 @@
-"""Taking money and giving it back: what every payment provider can do, and which one this shop has."""
+"""What every payment provider can do, and the values and errors that it does it with."""
 
 import uuid
 from collections.abc import Mapping
@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
-from flask import current_app
-from requests.adapters import BaseAdapter
-
-from settings import Settings
 from shopkit.errors import PaymentRequired, UpstreamTimeout
 
 VOIDED = "voided"
@@ -103,22 +99,3 @@ class PaymentProvider(Protocol):
         :raise PaymentUnknown: no answer, or the provider has not decided yet.
         :raise UpstreamFailed: the provider did not take the request.
         """
-
-
-def connect(settings: Settings, adapter: BaseAdapter | None = None) -> PaymentProvider:
-    """The provider of this shop: Stripe if there is a key for it, the sandbox otherwise.
-
-    :param adapter: the network, for tests.
-    """
-    if settings.stripe_api_key:
-        from stripe_payments import StripeProvider  # its library is large, and most shops do without
-
-        return StripeProvider(settings, adapter)
-    from sandbox import SandboxProvider
-
-    return SandboxProvider(settings)
-
-
-def payment_provider() -> PaymentProvider:
-    found: PaymentProvider = current_app.extensions["payment_provider"]
-    return found

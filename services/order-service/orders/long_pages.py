@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
-from models import Order, OrderItem, db
+from models import db
+from orders.models import Order, OrderItem
 from shopkit.slots import Slots
 
 ORDINARY = 1000  # items, which take 30 ms

@@ -1,36 +1,18 @@
-"""What goes in and out of the order service as JSON."""
+"""What a checkout is asked with."""
 
 from typing import Annotated, Any, Self
-from uuid import UUID
 
 from pydantic import (
     AliasChoices,
     BeforeValidator,
     Field,
-    RootModel,
     StringConstraints,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
-from models import CUSTOMER_ACTIONS, STAFF_ACTIONS, Order, OrderStatus, PaymentStatus
-from shopkit.auth import current_user
-from shopkit.paging import Page
-from shopkit.schemas import (
-    AMOUNT_SCHEMA,
-    MAX_AMOUNT,
-    Amount,
-    Edit,
-    Id,
-    Input,
-    Output,
-    PublicUrl,
-    Query,
-    QueryId,
-    Timestamp,
-    minor_units,
-)
+from shopkit.schemas import AMOUNT_SCHEMA, MAX_AMOUNT, Id, Input, minor_units
 
 LONGEST_LINE = 500
 # the dearest cart there can be: a hundred products, 99 of each
@@ -39,9 +21,6 @@ TotalIn = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=MAX_TOTAL)
 
 Required = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Optional = Annotated[str | None, Field(max_length=200)]
-
-
-Status = Annotated[OrderStatus, BeforeValidator(lambda sent: sent.strip().lower() if isinstance(sent, str) else sent)]
 
 
 _OF_ADDRESS_BOOK = {"id", "label", "is_default"}
@@ -97,96 +76,3 @@ class NewOrder(Input):
         if self.shipping_address is not None and self.address_id is not None:
             raise ValueError("send either a shipping_address or an address_id")
         return self
-
-
-class OrderPath(Output):
-    order_id: int
-
-
-class OrderQuery(Page):
-    status: Status | None = None
-    user_id: QueryId | None = None
-
-
-class ReconciliationQuery(Query):
-    days: int = Field(30, ge=1, le=366)
-
-
-class OrderItemOut(Output):
-    product_id: int
-    product_name: str
-    product_image: PublicUrl | None
-    price: Amount
-    quantity: int
-    subtotal: Amount
-
-
-class OrderEventOut(Output):
-    actor: str
-    axis: str
-    before: str
-    after: str
-    reason: str
-    created_at: Timestamp
-
-
-class PaymentOut(Output):
-    payment_method_id: int
-    brand: str
-    last_four: str
-    reference: str | None
-
-
-class OrderOut(Output):
-    id: int
-    user_id: int
-    status: OrderStatus
-    payment_status: PaymentStatus
-    items: list[OrderItemOut]
-    total_amount: Amount
-    currency: str
-    shipping_address: dict[str, Any]
-    payment: PaymentOut
-    allowed_actions: list[str]
-    history: list[OrderEventOut]
-    created_at: Timestamp
-    updated_at: Timestamp
-
-    @model_validator(mode="before")
-    @classmethod
-    def for_whoever_asks(cls, order: Order) -> dict[str, Any]:
-        actions = STAFF_ACTIONS if current_user().is_staff else CUSTOMER_ACTIONS
-        names = set(cls.model_fields) - {"allowed_actions"}
-        return {**{name: getattr(order, name) for name in names}, "allowed_actions": order.actions(actions)}
-
-
-class StatusChange(Edit):
-    shown = OrderOut
-
-    status: Status
-
-
-class ContradictionOut(Output):
-    """An order and its charge that do not agree; of what is missing, nothing is said."""
-
-    reference: UUID
-    order_id: int | None = None
-    status: str | None = None
-    payment_status: str | None = None
-    total_amount: Amount | None = None
-    charged: Amount | None = None
-    declined: str | None = None
-    refunded: bool | None = None
-
-
-class PaymentReconciliationOut(Output):
-    since: Timestamp
-    orders: int
-    charges: int
-    # orders that somebody still works on, of which nothing can be said yet
-    in_progress: int
-    contradictions: list[ContradictionOut]
-
-
-class Orders(RootModel[list[OrderOut]]):
-    pass

@@ -1,3 +1,5 @@
+"""Where Stripe reports what has become of payments."""
+
 import uuid
 from collections.abc import Callable
 
@@ -7,7 +9,8 @@ from flask import request
 from flask_openapi3 import APIBlueprint, Tag
 from sqlalchemy.exc import IntegrityError
 
-from models import StripeEvent, StripePayment, db
+from models import db
+from payments.models import StripeEvent, StripePayment
 from shopkit.auth import public
 from shopkit.errors import BadRequest
 from shopkit.service import Answer

@@ -16,14 +16,17 @@ from datetime import timedelta
 from http import HTTPStatus
 
 import sqlalchemy as sa
-from flask import current_app
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from models import FOR_NOTHING, LeaseLost, Order, OrderItem, OrderStatus, PaymentStatus, db
-from payments import VOIDED
-from purchase import Purchase, gather, total_changed
-from schemas import NewOrder
-from settlement import Settlement, reload
+from checkout.purchase import Purchase, gather, total_changed
+from checkout.schemas import NewOrder
+from checkout.settlement import Settlement, reload
+from clients import OtherServices
+from models import db
+from orders.leases import LeaseLost
+from orders.models import FAILED_OR_CANCELLED, Order, OrderItem
+from orders.states import OrderStatus, PaymentStatus
+from payments.provider import VOIDED, PaymentProvider
 from shopkit import quotas
 from shopkit.auth import User
 from shopkit.database import now
@@ -33,10 +36,10 @@ from shopkit.idempotency import REPLAYED, InUse, Reused, current_key, fingerprin
 
 logger = logging.getLogger(__name__)
 
-# What the others answer when the order has been settled by somebody else.
-TAKEN_OVER = frozenset({"claim_ended", "reservation_ended", VOIDED})
+# What cart, product service and provider answer when somebody else has settled the order.
+SETTLED_BY_ANOTHER = frozenset({"claim_ended", "reservation_ended", VOIDED})
 
-FOR_NOTHING_A_DAY = 1000
+FAILED_OR_CANCELLED_A_DAY = 1000
 
 
 class NothingClaimed(Exception):
@@ -47,13 +50,10 @@ class NothingClaimed(Exception):
         self.why = why
 
 
-def the_checkout() -> "Checkout":
-    found: Checkout = current_app.extensions["checkout"]
-    return found
-
-
 @dataclass(frozen=True)
 class Checkout:
+    others: OtherServices
+    provider: PaymentProvider
     settlement: Settlement
 
     def place_order(self, buyer: User, wanted: NewOrder) -> tuple[Order, bool]:
@@ -61,23 +61,23 @@ class Checkout:
 
         :raise NotFound: the address or the payment method is not the buyer's.
         :raise Conflict: nothing can be bought, or it costs another total than the buyer saw.
-        :raise TooManyToday: too many of the buyer's orders have come to nothing.
+        :raise TooManyToday: too many of the buyer's orders have failed or were cancelled.
         :raise PaymentDeclined: nothing was bought; another payment method may do.
         :raise ShopError: another service failed; the order is failed too, or still pending and will be settled.
         """
         placed = self._placed_before(buyer)
         if placed is not None:
             return placed, True
-        purchase = gather(self.settlement.partners, buyer, wanted)
+        purchase = gather(self.others, buyer, wanted)
         reach("checkout.before_pending")
-        order = _save_pending(purchase, self.settlement.patience)
+        order = _save_pending(purchase, self.settlement.lease_time)
         reach("checkout.after_pending")
         try:
             self._run(order, purchase)
         except NothingClaimed as error:
             raise error.why from None
         except Exception as error:  # whatever it is, the buyer is told what became of the order
-            self._end_after(order, error)
+            self._finish_after(order, error)
         return order, False
 
     def _placed_before(self, buyer: User) -> Order | None:
@@ -87,12 +87,7 @@ class Checkout:
         :raise InUse: it is still running.
         :raise ShopError: why it failed; another attempt needs a key of its own.
         """
-        if current_key() is None:
-            return None
-        order: Order | None = db.session.scalar(
-            sa.select(Order).filter_by(user_id=buyer.id, idempotency_key=current_key())
-        )
-        db.session.commit()
+        order = _order_with_this_key(buyer)
         if order is None:
             return None
         if order.key_fingerprint not in (None, fingerprint()):
@@ -100,7 +95,7 @@ class Checkout:
         if order.status == OrderStatus.PENDING and order.leased_until > now():
             raise InUse("A checkout with this key is still running.", order_id=order.id)
         if order.status == OrderStatus.PENDING:
-            self._end_after(order, None)
+            self._finish_after(order, None)
         if order.status == OrderStatus.FAILED:
             problem = _why_it_failed(order)
             problem.headers = {REPLAYED: "true"}
@@ -108,17 +103,17 @@ class Checkout:
         return order
 
     def _run(self, order: Order, purchase: Purchase) -> None:
-        keep, partners = self.settlement.keep, self.settlement.partners
+        keep_lease = self.settlement.keep_lease
         self._claim(order, purchase)
         reach("checkout.after_claim")
-        keep(order)
+        keep_lease(order)
         self._hold_stock(purchase)
         reach("checkout.after_reserve")
-        keep(order)
-        charge = self.settlement.provider.charge(purchase.payment)
+        keep_lease(order)
+        charge = self.provider.charge(purchase.payment)
         reach("checkout.after_charge")
-        keep(order)
-        partners.stock.commit(order.reference)
+        keep_lease(order)
+        self.others.stock.commit(order.reference)
         reach("checkout.after_commit")
         self.settlement.confirm(order, charge)
         reach("checkout.after_confirm")
@@ -126,55 +121,85 @@ class Checkout:
     def _claim(self, order: Order, purchase: Purchase) -> None:
         """Take what is bought out of the cart; if there is nothing to take, there never was an order."""
         try:
-            self.settlement.partners.carts.claim(order.reference, order.id, purchase.cart)
+            self.others.carts.claim(order.reference, order.id, purchase.cart)
         except (Conflict, NotFound) as error:
-            if error.code in TAKEN_OVER:
+            if error.code in SETTLED_BY_ANOTHER:
                 raise
-            self.settlement.keep(order)
+            self.settlement.keep_lease(order)
             db.session.delete(order)
             db.session.commit()
             raise NothingClaimed(error) from None
 
     def _hold_stock(self, purchase: Purchase) -> None:
         """What the buyer saw is what is charged: another price in the meantime stops the checkout."""
-        prices = self.settlement.partners.stock.reserve(purchase.reference, purchase.cart.lines)
+        prices = self.others.stock.reserve(purchase.reference, purchase.cart.lines)
         if any(prices[line.product_id] != line.price for line in purchase.cart.lines):
             raise total_changed(sum(prices[line.product_id] * line.quantity for line in purchase.cart.lines))
 
-    def _end_after(self, order: Order, error: Exception | None) -> None:
-        """After a step that said no, or nothing: undo the others, or go on if it had worked after all.
+    def _finish_after(self, order: Order, error: Exception | None) -> None:
+        """After a step that was refused or failed: undo the others, or go on if it had worked after all.
 
-        :param error: what the step said; None if whoever made it is gone.
+        :param error: of the step; None if whoever took it is gone.
         :raise ShopError: why there is no order, or that it is not known yet.
         """
         order_id: int = sa.inspect(order).identity[0]  # which needs no database
         if error is not None and not isinstance(error, ShopError | LeaseLost):
             logger.error("the checkout of order %s failed", order_id, exc_info=error)
-        said = error if isinstance(error, ShopError) and error.code not in TAKEN_OVER else None
-        try:
-            db.session.rollback()
-            if said is not None or not isinstance(error, ShopError | LeaseLost):
-                self.settlement.settle(order, said)
-        except LeaseLost:
-            logger.info("order %s is settled by somebody else", order_id)
-        except Exception as failure:  # the recovery tries again whatever cannot be settled now
-            logger.warning("order %s is left to the recovery", order_id, exc_info=True)
-            error = failure
+        reason = error if isinstance(error, ShopError) and error.code not in SETTLED_BY_ANOTHER else None
+        if reason is not None or not isinstance(error, ShopError | LeaseLost):
+            error = self._try_to_settle(order, order_id, reason) or error
         status = _status_now(order)
         if status == OrderStatus.PENDING:
             raise _pending(order_id, error) from error
-        if status == OrderStatus.FAILED and said is not None and said.status >= 500:
-            said.extra["order_id"] = order_id
-            raise said
+        if status == OrderStatus.FAILED and reason is not None and reason.status >= 500:
+            reason.extra["order_id"] = order_id
+            raise reason
         if status == OrderStatus.FAILED:
             raise _why_it_failed(order) from error
 
+    def _try_to_settle(self, order: Order, order_id: int, reason: ShopError | None) -> Exception | None:
+        """Settle the order if that can be done now; otherwise what was in the way, and the recovery tries again."""
+        try:
+            db.session.rollback()
+            self.settlement.settle(order, reason)
+        except LeaseLost:
+            logger.info("order %s is settled by somebody else", order_id)
+        except Exception as failure:
+            logger.warning("order %s is left to the recovery", order_id, exc_info=True)
+            return failure
+        return None
 
-def _save_pending(purchase: Purchase, patience: timedelta) -> Order:
-    """Orders are kept for ever, and those that come to nothing cost nothing: so there is an end to them."""
-    what = "orders that fail or are cancelled"
-    quotas.one_more_today(Order, purchase.user_id, FOR_NOTHING_A_DAY, FOR_NOTHING, what=what)
-    order = Order(
+
+def _order_with_this_key(buyer: User) -> Order | None:
+    if current_key() is None:
+        return None
+    with_key = sa.select(Order).filter_by(user_id=buyer.id, idempotency_key=current_key())
+    order: Order | None = db.session.scalar(with_key)
+    db.session.commit()
+    return order
+
+
+def _save_pending(purchase: Purchase, lease_time: timedelta) -> Order:
+    """Orders are kept for ever, and failing or being cancelled costs their buyer nothing: so a day has only so many."""
+    quotas.one_more_today(
+        Order,
+        purchase.user_id,
+        FAILED_OR_CANCELLED_A_DAY,
+        FAILED_OR_CANCELLED,
+        what="orders that fail or are cancelled",
+    )
+    order = _pending_order(purchase, lease_time)
+    db.session.add(order)
+    try:
+        db.session.commit()
+    except IntegrityError:  # the reference is new, so it is the key
+        db.session.rollback()
+        raise InUse("A checkout with this key is still running.") from None
+    return order
+
+
+def _pending_order(purchase: Purchase, lease_time: timedelta) -> Order:
+    return Order(
         reference=purchase.reference,
         user_id=purchase.user_id,
         status=OrderStatus.PENDING,
@@ -186,26 +211,10 @@ def _save_pending(purchase: Purchase, patience: timedelta) -> Order:
         payment_last_four=purchase.method.last_four,
         idempotency_key=current_key(),
         key_fingerprint=fingerprint() if current_key() else None,
-        leased_until=now() + patience,
-        items=[
-            OrderItem(
-                product_id=line.product_id,
-                product_name=line.product_name,
-                product_image=line.product_image,
-                price=line.price,
-                quantity=line.quantity,
-            )
-            for line in purchase.cart.lines
-        ],
+        leased_until=now() + lease_time,
+        items=[OrderItem(**vars(line)) for line in purchase.cart.lines],
         history=[],
     )
-    db.session.add(order)
-    try:
-        db.session.commit()
-    except IntegrityError:  # the reference is new, so it is the key
-        db.session.rollback()
-        raise InUse("A checkout with this key is still running.") from None
-    return order
 
 
 def _status_now(order: Order) -> OrderStatus:

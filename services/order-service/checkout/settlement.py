@@ -11,21 +11,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from clients import Partners
+from clients import OtherServices
 from event_publishers import publish
-from models import (
-    STAFF_ACTIONS,
-    Order,
-    OrderStatus,
-    PaymentStatus,
-    db,
-    keep_lease,
-    move,
-    move_payment,
-    take_over,
-    wrong_status,
-)
-from payments import Charge, PaymentDeclined, PaymentProvider
+from models import db
+from orders.leases import keep_lease, take_over
+from orders.models import Order
+from orders.moves import move, move_payment, wrong_status
+from orders.states import STAFF_ACTIONS, OrderStatus, PaymentStatus
+from payments.provider import Charge, PaymentDeclined, PaymentProvider
 from shop_events import OrderCancelled, OrderConfirmed
 from shopkit.database import now
 from shopkit.errors import Conflict, NotFound, ShopError
@@ -33,22 +26,22 @@ from shopkit.failpoints import reach
 
 logger = logging.getLogger(__name__)
 
-US = "order-service"
+THIS_SERVICE = "order-service"  # as the one who moved an order
 RECOVERED_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """:param patience: how long somebody who works on an order is left alone before the recovery takes it over."""
+    """:param lease_time: how long whoever works on an order has it alone, before the recovery takes it over."""
 
-    partners: Partners
+    others: OtherServices
     provider: PaymentProvider
-    patience: timedelta
+    lease_time: timedelta
 
     def recover(self) -> None:
         """Job: settle what was interrupted, a bounded number of orders, each on a lease of its own."""
         for _ in range(RECOVERED_AT_ONCE):
-            order = take_over(now(), self.patience)
+            order = take_over(now(), self.lease_time)
             if order is None:
                 return
             try:
@@ -57,9 +50,9 @@ class Settlement:
                 db.session.rollback()
                 logger.warning("an order is not settled yet", exc_info=True)
 
-    def keep(self, order: Order) -> None:
+    def keep_lease(self, order: Order) -> None:
         """:raise LeaseLost: somebody else has taken the order over."""
-        keep_lease(order, self.patience)
+        keep_lease(order, self.lease_time)
 
     def settle(self, order: Order, why: ShopError | None = None) -> None:
         """Drive an order that is ours to its end.
@@ -71,17 +64,17 @@ class Settlement:
         if order.status == OrderStatus.CANCELLED:
             self._finish_cancelling(order)
             return
-        self.keep(order)
+        self.keep_lease(order)
         # Either there is a charge, or there will never be one.
         charge = self.provider.void(order.reference)
         if charge is None or charge.declined or charge.refunded:
             self._undo(order, charge, PaymentDeclined.because(charge.declined) if charge and charge.declined else why)
             return
-        self.keep(order)
+        self.keep_lease(order)
         try:
-            self.partners.stock.commit(order.reference)
+            self.others.stock.commit(order.reference)
         except (Conflict, NotFound) as error:  # held for too long: it may be somebody else's by now
-            self.keep(order)
+            self.keep_lease(order)
             self.provider.refund(order.reference)
             self._undo(order, charge, error)
             return
@@ -94,8 +87,8 @@ class Settlement:
         """
         try:
             order.payment_reference = charge.id
-            move(order, OrderStatus.CONFIRMED, US, "paid, and the stock is sold")
-            move_payment(order, PaymentStatus.PAID, US, "charged by the provider")
+            move(order, OrderStatus.CONFIRMED, THIS_SERVICE, "paid, and the stock is sold")
+            move_payment(order, PaymentStatus.PAID, THIS_SERVICE, "charged by the provider")
             publish(OrderConfirmed, order)
             db.session.commit()
         except Conflict:
@@ -104,7 +97,7 @@ class Settlement:
             if order.status != OrderStatus.FAILED and (is_refunded or order.payment_status == PaymentStatus.PAID):
                 return  # somebody else has confirmed it, at the same moment or before it was cancelled
             self.provider.refund(order.reference)
-            self.partners.stock.give_back(order.reference)
+            self.others.stock.give_back(order.reference)
             if not is_refunded:
                 _note_refund(order, charge, "the order had failed already")
                 db.session.commit()
@@ -119,11 +112,11 @@ class Settlement:
         for _ in OrderStatus:  # others may be faster, but not more often than that
             if order.status == OrderStatus.CANCELLED:
                 break
-            if "cancel" not in order.actions(STAFF_ACTIONS):
+            if "cancel" not in order.possible(STAFF_ACTIONS):
                 raise wrong_status(order, OrderStatus.CANCELLED)
             try:
                 move(order, OrderStatus.CANCELLED, actor, reason)
-                order.leased_until = now() + self.patience
+                order.leased_until = now() + self.lease_time
                 publish(OrderCancelled, order)
                 db.session.commit()
             except Conflict as error:
@@ -138,10 +131,10 @@ class Settlement:
     def _finish_cancelling(self, order: Order) -> None:
         self.provider.refund(order.reference)
         reach("cancel.after_refund")
-        self.partners.stock.restock(order.reference)
+        self.others.stock.restock(order.reference)
         reach("cancel.after_restock")
         try:
-            move_payment(order, PaymentStatus.REFUNDED, US, "the order was cancelled")
+            move_payment(order, PaymentStatus.REFUNDED, THIS_SERVICE, "the order was cancelled")
             db.session.commit()
         except Conflict:
             reload(order)
@@ -151,15 +144,15 @@ class Settlement:
 
     def _undo(self, order: Order, charge: Charge | None, why: ShopError | None) -> None:
         """Fail an order whose money was not taken, or was given back: stock and cart are as they were."""
-        self.keep(order)
-        self.partners.stock.give_back(order.reference)
-        self.keep(order)
-        self.partners.carts.return_lines(order.reference)
+        self.keep_lease(order)
+        self.others.stock.give_back(order.reference)
+        self.keep_lease(order)
+        self.others.carts.return_lines(order.reference)
         try:
             order.problem = _problem(why)
-            move(order, OrderStatus.FAILED, US, order.problem["code"])
+            move(order, OrderStatus.FAILED, THIS_SERVICE, order.problem["code"])
             if charge and charge.declined:
-                move_payment(order, PaymentStatus.FAILED, US, charge.declined)
+                move_payment(order, PaymentStatus.FAILED, THIS_SERVICE, charge.declined)
             elif charge:
                 _note_refund(order, charge, order.problem["code"])
             db.session.commit()
@@ -178,8 +171,8 @@ def reload(order: Order) -> None:
 
 def _note_refund(order: Order, charge: Charge, reason: str) -> None:
     order.payment_reference = charge.id
-    move_payment(order, PaymentStatus.PAID, US, "charged by the provider")
-    move_payment(order, PaymentStatus.REFUNDED, US, reason)
+    move_payment(order, PaymentStatus.PAID, THIS_SERVICE, "charged by the provider")
+    move_payment(order, PaymentStatus.REFUNDED, THIS_SERVICE, reason)
 
 
 def _problem(why: ShopError | None) -> dict[str, Any]:

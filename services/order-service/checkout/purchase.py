@@ -4,9 +4,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from clients import Cart, Partners, PaymentMethod
-from payments import Payment
-from schemas import NewOrder
+from checkout.schemas import NewOrder
+from clients import Cart, OtherServices, PaymentMethod
+from payments.provider import Payment
 from shopkit.auth import User
 from shopkit.errors import Conflict
 from shopkit.schemas import amount
@@ -25,18 +25,18 @@ class Purchase:
         return Payment(self.reference, self.method.provider_token, self.cart.total, self.cart.currency)
 
 
-def gather(partners: Partners, buyer: User, wanted: NewOrder) -> Purchase:
+def gather(others: OtherServices, buyer: User, wanted: NewOrder) -> Purchase:
     """:raise NotFound: the address or the payment method is not the buyer's.
     :raise Invalid: no address is given, and the buyer has no default one.
     :raise Conflict: nothing can be bought, or it costs another total than the buyer saw.
     """
-    cart = partners.carts.of_buyer()
+    cart = others.carts.of_buyer()
     _refuse_what_cannot_be_bought(cart)
     seen = cart.seen_total if wanted.expected_total is None else wanted.expected_total
     if seen != cart.total:
         raise total_changed(cart.total)
-    address = _address(partners, wanted)
-    method = partners.profiles.payment_method(wanted.payment_method_id, buyer.id)
+    address = _address(others, wanted)
+    method = others.profiles.payment_method(wanted.payment_method_id, buyer.id)
     return Purchase(uuid.uuid4(), buyer.id, cart, address, method)
 
 
@@ -62,9 +62,9 @@ def _refuse_what_cannot_be_bought(cart: Cart) -> None:
         )
 
 
-def _address(partners: Partners, wanted: NewOrder) -> dict[str, Any]:
+def _address(others: OtherServices, wanted: NewOrder) -> dict[str, Any]:
     if wanted.shipping_address is not None:
         return wanted.shipping_address.model_dump()
     if wanted.address_id is not None:
-        return partners.profiles.address(wanted.address_id)
-    return partners.profiles.default_address()
+        return others.profiles.address(wanted.address_id)
+    return others.profiles.default_address()
