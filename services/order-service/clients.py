@@ -133,8 +133,8 @@ class ProfileClient:
 
     def payment_method(self, payment_method_id: int, user_id: int) -> PaymentMethod:
         """:raise NotFound: there is none, or it is not that user's."""
-        said = self._for_us.get(f"/internal/payment-methods/{payment_method_id}", user_id=user_id)
-        return PaymentMethod(said["id"], said["provider_token"], said["brand"], said["last_four"])
+        method = self._for_us.get(f"/internal/payment-methods/{payment_method_id}", user_id=user_id)
+        return PaymentMethod(method["id"], method["provider_token"], method["brand"], method["last_four"])
 
 
 def _line(item: dict[str, Any]) -> Line:

@@ -1,4 +1,4 @@
-"""What this service tells the others about an order."""
+"""What this service publishes about an order."""
 
 from orders.models import Order
 from shop_events import OrderEvent, OrderItem
@@ -8,7 +8,7 @@ from shopkit import events
 def publish(kind: type[OrderEvent], order: Order) -> None:
     """Publish an event about an order, in the transaction that makes it true.
 
-    :raise ValidationError: the order's status is not what the event tells.
+    :raise ValidationError: the order's status does not fit the event.
     """
     items = [OrderItem(product_id=item.product_id, quantity=item.quantity, price=item.price) for item in order.items]
     events.publish(

@@ -10,6 +10,7 @@ from orders.models import Order, OrderItem
 from orders.states import OrderStatus, PaymentStatus
 from payments.provider import Payment, PaymentProvider
 from shopkit.database import now
+from shopkit.transactions import reading
 
 ALICE, BOB = 1, 2
 ADDRESSES = {
@@ -43,16 +44,19 @@ CARDS = {ALICE: (1, "visa", "4242"), BOB: (2, "mastercard", "4444")}
 
 def seed(provider: PaymentProvider) -> None:
     """Add them to an empty database; what was bought are products of the product service's demonstration."""
-    if db.session.scalar(sa.select(Order.id).limit(1)):
-        return
-    for order in (
+    with reading():
+        if db.session.scalar(sa.select(Order.id).limit(1)):
+            return
+    orders = (
         _bought(1, ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)]),
         _bought(2, ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)]),
         _bought(3, BOB, OrderStatus.DELIVERED, [(HEADPHONES, 2)]),
-    ):
-        if provider.name == "sandbox":
+    )
+    if provider.name == "sandbox":
+        for order in orders:
             payment = Payment(order.reference, "sandbox_succeeds_demonstration", order.total_amount, order.currency)
             order.payment_reference = provider.charge(payment).id
+    for order in orders:
         db.session.add(order)
         db.session.flush()  # one by one, so that the ids are those of the list
     db.session.commit()

@@ -26,7 +26,7 @@ class Seconds(float):
 
 
 class Lease(Seconds):
-    """How long somebody who works on an order has it to himself; it outlasts every step."""
+    """How long whoever works on an order has it alone; that is longer than any step can take."""
 
     above = LONGEST_STEP.total_seconds()
 
@@ -42,7 +42,7 @@ class Settings(ServiceSettings):
     product_service_url: str = "http://127.0.0.1:5003"
     cart_service_url: str = "http://127.0.0.1:5004"
     support_service_url: str = "http://127.0.0.1:5006"
-    # how long a checkout that stopped half-way is left alone before it is settled, and how often one looks for such
+    # how long a checkout that stopped half-way is left alone before it is settled, and how often such are looked for
     checkout_lease_seconds: Lease = LEASE
     recovery_seconds: Seconds = RECOVERY_PAUSE
     # where the sandbox keeps its ledger; empty: beside the orders

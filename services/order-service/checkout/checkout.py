@@ -33,6 +33,7 @@ from shopkit.database import now
 from shopkit.errors import Conflict, NotFound, ShopError, Unavailable, UpstreamFailed, UpstreamTimeout
 from shopkit.failpoints import reach
 from shopkit.idempotency import REPLAYED, InUse, Reused, current_key, fingerprint
+from shopkit.transactions import reading
 
 logger = logging.getLogger(__name__)
 
@@ -174,8 +175,8 @@ def _order_with_this_key(buyer: User) -> Order | None:
     if current_key() is None:
         return None
     with_key = sa.select(Order).filter_by(user_id=buyer.id, idempotency_key=current_key())
-    order: Order | None = db.session.scalar(with_key)
-    db.session.commit()
+    with reading():
+        order: Order | None = db.session.scalar(with_key)
     return order
 
 

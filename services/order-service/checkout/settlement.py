@@ -23,6 +23,7 @@ from shop_events import OrderCancelled, OrderConfirmed
 from shopkit.database import now
 from shopkit.errors import Conflict, NotFound, ShopError
 from shopkit.failpoints import reach
+from shopkit.transactions import end_reading, reading
 
 logger = logging.getLogger(__name__)
 
@@ -93,14 +94,10 @@ class Settlement:
             db.session.commit()
         except Conflict:
             reload(order)
-            is_refunded = order.payment_status == PaymentStatus.REFUNDED
-            if order.status != OrderStatus.FAILED and (is_refunded or order.payment_status == PaymentStatus.PAID):
+            was_paid = order.payment_status in (PaymentStatus.PAID, PaymentStatus.REFUNDED)
+            if was_paid and order.status != OrderStatus.FAILED:
                 return  # somebody else has confirmed it, at the same moment or before it was cancelled
-            self.provider.refund(order.reference)
-            self.others.stock.give_back(order.reference)
-            if not is_refunded:
-                _note_refund(order, charge, "the order had failed already")
-                db.session.commit()
+            self._give_all_back(order, charge)
             raise
 
     def cancel(self, order: Order, actor: str, reason: str) -> None:
@@ -109,9 +106,16 @@ class Settlement:
         :raise Conflict: it is too late for that.
         """
         reach("cancel.before")
+        self._move_to_cancelled(order, actor, reason)
+        reach("cancel.after_cancelled")
+        end_reading()
+        if order.payment_status == PaymentStatus.PAID:
+            self._finish_cancelling(order)
+
+    def _move_to_cancelled(self, order: Order, actor: str, reason: str) -> None:
         for _ in OrderStatus:  # others may be faster, but not more often than that
             if order.status == OrderStatus.CANCELLED:
-                break
+                return
             if "cancel" not in order.possible(STAFF_ACTIONS):
                 raise wrong_status(order, OrderStatus.CANCELLED)
             try:
@@ -123,10 +127,14 @@ class Settlement:
                 if error.code != "changed_meanwhile":
                     raise
                 reload(order)
-        reach("cancel.after_cancelled")
-        db.session.commit()
-        if order.payment_status == PaymentStatus.PAID:
-            self._finish_cancelling(order)
+
+    def _give_all_back(self, order: Order, charge: Charge) -> None:
+        """Money and stock of an order that had failed before it could be confirmed."""
+        self.provider.refund(order.reference)
+        self.others.stock.give_back(order.reference)
+        if order.payment_status != PaymentStatus.REFUNDED:
+            _note_refund(order, charge, "the order had failed already")
+            db.session.commit()
 
     def _finish_cancelling(self, order: Order) -> None:
         self.provider.refund(order.reference)
@@ -165,8 +173,8 @@ class Settlement:
 def reload(order: Order) -> None:
     """Look at an order as it is now."""
     db.session.rollback()
-    db.session.refresh(order)
-    db.session.commit()  # a rollback would forget what was read
+    with reading():
+        db.session.refresh(order)
 
 
 def _note_refund(order: Order, charge: Charge, reason: str) -> None:
@@ -176,7 +184,7 @@ def _note_refund(order: Order, charge: Charge, reason: str) -> None:
 
 
 def _problem(why: ShopError | None) -> dict[str, Any]:
-    """What is kept of an error, to tell it again; that we or others did not work at some time is no reason for ever."""
+    """What is kept of an error, to answer with it again; that a service was away for a moment is no lasting reason."""
     if why is None or why.status >= 500:
         why = Conflict("The checkout was interrupted; nothing was bought.", code="checkout_interrupted")
     return {"status": why.status, "code": why.code, "detail": why.message, "extra": why.extra}

@@ -9,6 +9,7 @@ from orders.models import Order
 from orders.states import OrderStatus, PaymentStatus
 from shopkit.database import now
 from shopkit.http_client import LONGEST_CALL
+from shopkit.transactions import reading
 
 # Whatever a step asks of other services, in the worst case: the time-outs of all its calls, one after the other.
 LONGEST_STEP = timedelta(seconds=4 * LONGEST_CALL)
@@ -33,7 +34,7 @@ def take_over(moment: datetime, lease_time: timedelta) -> Order | None:
     oldest = oldest.with_for_update(skip_locked=True)  # somebody else is at it
     order_id = _lease(moment + lease_time, Order.id == oldest.scalar_subquery(), half_way, is_over)
     order = None if order_id is None else db.session.get(Order, order_id, populate_existing=True)
-    db.session.commit()  # a rollback would forget what was read
+    db.session.commit()
     return order
 
 
@@ -45,10 +46,11 @@ def keep_lease(order: Order, lease_time: timedelta) -> None:
     is_ours = Order.id == order.id, Order.leased_until == order.leased_until
     moment = now()
     if LONGEST_STEP < order.leased_until - moment <= lease_time:  # and not from before the clock was set back
-        found = db.session.scalar(sa.select(Order.id).where(*is_ours))
+        with reading():
+            found = db.session.scalar(sa.select(Order.id).where(*is_ours))
     else:
         found = _lease(moment + lease_time, *is_ours)
-    db.session.commit()
+        db.session.commit()
     if found is None:
         raise LeaseLost(f"order {order.id} has been taken over")
 

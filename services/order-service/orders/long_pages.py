@@ -1,4 +1,4 @@
-"""Pages of orders with very many items are put together one at a time; all others are as soon as they are asked for."""
+"""Pages of orders: those with very many items are put together one at a time, ordinary ones at once."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -10,7 +10,6 @@ from checkout.checkout import Checkout
 from checkout.schemas import NewOrder
 from checkout.settlement import Settlement
 from event_publishers import publish
-from models import db
 from orders.long_pages import with_items, without_items
 from orders.models import Order
 from orders.moves import move_by_staff
@@ -26,6 +25,7 @@ from shopkit.errors import NotAllowed
 from shopkit.idempotency import REPLAYED, takes_key
 from shopkit.paging import page_of
 from shopkit.service import Answer
+from shopkit.transactions import commit_and_show
 
 
 def orders(checkout: Checkout, settlement: Settlement, provider: PaymentProvider) -> APIBlueprint:
@@ -61,8 +61,7 @@ def orders(checkout: Checkout, settlement: Settlement, provider: PaymentProvider
         if body.status == OrderStatus.CANCELLED:
             return cancelled(order)
         _move_on(order, body.status, current_user())
-        db.session.commit()
-        return _shown(order)
+        return commit_and_show(order, order_for(current_user()))
 
     @api.get("/orders/reconciliation", responses={200: PaymentReconciliationOut})
     @only(ADMIN)

@@ -1,4 +1,4 @@
-"""What every payment provider can do, and the values and errors that it does it with."""
+"""What every payment provider can do, and with which values and errors."""
 
 import uuid
 from collections.abc import Mapping

@@ -12,14 +12,15 @@ from orders.models import Order, OrderItem
 from orders.states import OrderStatus, PaymentStatus
 from payments.provider import Charge, PaymentProvider
 from payments.schemas import ContradictionOut, PaymentReconciliationOut
+from shopkit.transactions import reading
 
 _LIVE = frozenset({OrderStatus.CONFIRMED, OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
 # By how much an order and its charge may differ in time: one is saved before the other, and by another clock.
-_APART = timedelta(hours=1)
+_CLOCKS_APART = timedelta(hours=1)
 
 
-class Known(NamedTuple):
-    """What has to be known of an order; all of a hundred thousand orders would be too much."""
+class OrderRow(NamedTuple):
+    """What is compared of an order; to load a hundred thousand orders with all that they have would be too much."""
 
     id: int
     reference: uuid.UUID
@@ -45,34 +46,33 @@ def reconcile(provider: PaymentProvider, since: datetime) -> PaymentReconciliati
 
 
 def _compare(provider: PaymentProvider, since: datetime) -> PaymentReconciliationOut:
-    orders = {order.reference: order for order in _orders(since - 2 * _APART)}
-    charges = provider.charges(since - _APART)
-    young = {key for key, order in orders.items() if order.created_at >= since}
-    keys = charges.keys() | young
+    orders = {order.reference: order for order in _orders(since - 2 * _CLOCKS_APART)}
+    charges = provider.charges(since - _CLOCKS_APART)
+    recent = {key for key, order in orders.items() if order.created_at >= since}
+    keys = charges.keys() | recent
     return PaymentReconciliationOut(
         since=since,
-        orders=len(young),
+        orders=len(recent),
         charges=len(charges),
         in_progress=sum(map(_is_in_progress, orders.values())),
         contradictions=[
-            _described(key, orders.get(key), charges.get(key))
+            _contradiction(key, orders.get(key), charges.get(key))
             for key in sorted(keys)
             if not _agree(orders.get(key), charges.get(key))
         ],
     )
 
 
-def _orders(since: datetime) -> Sequence[Known]:
+def _orders(since: datetime) -> Sequence[OrderRow]:
     of_items = sa.cast(OrderItem.price, sa.BigInteger) * OrderItem.quantity
     total = sa.cast(sa.func.sum(of_items), sa.BigInteger)
     columns = Order.id, Order.reference, Order.created_at, Order.status, Order.payment_status, Order.currency
     found = sa.select(*columns, total).join(OrderItem).where(Order.created_at >= since).group_by(*columns)
-    orders = [Known(*row) for row in db.session.execute(found)]
-    db.session.rollback()
-    return orders
+    with reading():
+        return [OrderRow(*row) for row in db.session.execute(found)]
 
 
-def _agree(order: Known | None, charge: Charge | None) -> bool:
+def _agree(order: OrderRow | None, charge: Charge | None) -> bool:
     if order is None:
         return charge is None or charge.declined is not None
     if _is_in_progress(order):
@@ -87,12 +87,12 @@ def _agree(order: Known | None, charge: Charge | None) -> bool:
     return is_paid and (charge.amount, charge.currency) == (order.total_amount, order.currency)
 
 
-def _is_in_progress(order: Known) -> bool:
+def _is_in_progress(order: OrderRow) -> bool:
     is_half_cancelled = order.status == OrderStatus.CANCELLED and order.payment_status == PaymentStatus.PAID
     return order.status == OrderStatus.PENDING or is_half_cancelled
 
 
-def _described(key: uuid.UUID, order: Known | None, charge: Charge | None) -> ContradictionOut:
+def _contradiction(key: uuid.UUID, order: OrderRow | None, charge: Charge | None) -> ContradictionOut:
     found = ContradictionOut(reference=key)
     if order is not None:
         found.order_id, found.status, found.payment_status = order.id, order.status, order.payment_status

@@ -55,12 +55,12 @@ class SandboxProvider:
 
     def charge(self, payment: Payment) -> Charge:
         kind = next((kind for kind in _KINDS if payment.token.startswith(f"sandbox_{kind}_")), CARD_DECLINED)
-        charge = self._line(payment.key)
+        charge = self._find_line(payment.key)
         if charge is None:
             if kind == TIMEOUT_NOT_CHARGED:
                 raise PaymentUnknown("The payment provider did not answer in time.")
             declined = kind if kind in _DECLINED else None
-            charge = self._written(payment.key, payment.amount, payment.currency, declined)
+            charge = self._write_once(payment.key, payment.amount, payment.currency, declined)
             if kind == TIMEOUT_CHARGED:
                 raise PaymentUnknown("The payment provider did not answer in time.")
         if charge.declined:
@@ -68,10 +68,10 @@ class SandboxProvider:
         return charge
 
     def find(self, key: uuid.UUID) -> Charge | None:
-        return _unless_voided(self._line(key))
+        return _unless_voided(self._find_line(key))
 
     def void(self, key: uuid.UUID) -> Charge | None:
-        return _unless_voided(self._written(key, 0, "", VOIDED))
+        return _unless_voided(self._write_once(key, 0, "", VOIDED))
 
     def charges(self, since: datetime) -> Mapping[uuid.UUID, Charge]:
         written = sa.select(ledger.c.key, *_CHARGE).where(ledger.c.created_at >= since)
@@ -107,12 +107,12 @@ class SandboxProvider:
         except OperationalError as error:
             raise PaymentUnknown("The payment provider did not answer.") from error
 
-    def _line(self, key: uuid.UUID) -> Charge | None:
+    def _find_line(self, key: uuid.UUID) -> Charge | None:
         with self._ledger() as connection:
             row = connection.execute(sa.select(*_CHARGE).where(ledger.c.key == key)).one_or_none()
         return None if row is None else Charge(*row)
 
-    def _written(self, key: uuid.UUID, amount: int, currency: str, declined: str | None) -> Charge:
+    def _write_once(self, key: uuid.UUID, amount: int, currency: str, declined: str | None) -> Charge:
         """The line of this key: ours, or that of whoever was faster."""
         line = Charge(f"sandbox_{uuid.uuid4().hex}", amount, currency, declined)
         values = {**vars(line), "key": key, "created_at": now()}
@@ -120,7 +120,7 @@ class SandboxProvider:
             with self._ledger() as connection:
                 connection.execute(sa.insert(ledger).values(values))
         except IntegrityError:
-            return self._line(key) or line  # lines are never deleted
+            return self._find_line(key) or line  # lines are never deleted
         return line
 
 

@@ -27,11 +27,11 @@ from payments.provider import CARD_DECLINED, REASONS, VOIDED, Charge, Payment, P
 from settings import Settings
 from shopkit.errors import ShopError, UpstreamFailed
 
-API_VERSION = "2025-03-31.basil"  # a newer library must not change what we say and hear
+API_VERSION = "2025-03-31.basil"  # a newer library must not change what we send and get
 CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
 
 logger = logging.getLogger(__name__)
-logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells of every request and answer
+logging.getLogger("stripe").setLevel(logging.WARNING)  # it logs every request and answer
 
 
 class StripeProvider:
@@ -51,47 +51,47 @@ class StripeProvider:
         ).v1
 
     def charge(self, payment: Payment) -> Charge:
-        intent_id, voided = _begun(payment.key)
+        intent_id, voided = _begin(payment.key)
         if voided:
             raise PaymentDeclined.because(VOIDED)
-        intent = self._retrieved(intent_id) if intent_id else self._created(payment)
+        intent = self._retrieve(intent_id) if intent_id else self._create(payment)
         if intent.status == "requires_confirmation":
-            intent = self._confirmed(intent, payment.key)
+            intent = self._confirm(intent, payment.key)
         if intent.status == "requires_action":
-            self._cancelled(intent)
+            self._cancel(intent)
             raise PaymentDeclined.because("authentication_required")
         charge = _charge_of(intent)
         if charge is None:
-            raise _not_charged(intent)
+            raise _why_not_charged(intent)
         if charge.declined:
             raise PaymentDeclined.because(charge.declined)
         return charge
 
     def find(self, key: uuid.UUID) -> Charge | None:
-        intent_id, _ = _known(key)
+        intent_id, _ = _look_up(key)
         if intent_id is None:
             return None
-        intent = self._retrieved(intent_id)
+        intent = self._retrieve(intent_id)
         if intent.status == "processing":
-            raise _not_charged(intent)
+            raise _why_not_charged(intent)
         return _charge_of(intent)
 
     def void(self, key: uuid.UUID) -> Charge | None:
-        intent_id = _voided_unless_made(key)
+        intent_id = _void_unless_made(key)
         if intent_id is None:
             return None
-        intent = self._retrieved(intent_id)
+        intent = self._retrieve(intent_id)
         if _charge_of(intent) is None and intent.status != "canceled":
-            intent = self._cancelled(intent)
+            intent = self._cancel(intent)
         charge = _charge_of(intent)
         if charge is None and intent.status != "canceled":
-            raise _not_charged(intent)
+            raise _why_not_charged(intent)
         return charge
 
     def charges(self, since: datetime) -> Mapping[uuid.UUID, Charge]:
         """Of the intents that other shops have made on the same account, we know nothing."""
         found = {}
-        with _in_our_words():
+        with _as_our_errors():
             wanted: stripe.params.PaymentIntentListParams = {
                 "created": {"gte": int(since.timestamp())},
                 "limit": 100,
@@ -107,16 +107,16 @@ class StripeProvider:
         charge = self.find(key)
         if charge is None or charge.declined or charge.refunded:
             return
-        with _in_our_words():
+        with _as_our_errors():
             try:
                 self._stripe.refunds.create({"payment_intent": charge.id}, {"idempotency_key": f"refund-{key}"})
             except stripe.InvalidRequestError as error:
                 if error.code != "charge_already_refunded":
                     raise
 
-    def _created(self, payment: Payment) -> stripe.PaymentIntent:
+    def _create(self, payment: Payment) -> stripe.PaymentIntent:
         """An intent that moves no money yet, remembered; if somebody else was faster, theirs."""
-        with _in_our_words():
+        with _as_our_errors():
             try:
                 method = self._stripe.payment_methods.retrieve(payment.token)
             except stripe.InvalidRequestError:  # there is no such card, or none of ours
@@ -131,31 +131,31 @@ class StripeProvider:
             if method.customer is not None:  # a card that is kept for a customer can be used with that customer only
                 wanted["customer"] = str(method.customer)
             intent = self._stripe.payment_intents.create(wanted, {"idempotency_key": str(payment.key)})
-        remembered, voided = _remembered(payment.key, intent.id)
+        remembered, voided = _remember(payment.key, intent.id)
         if voided:
             raise PaymentDeclined.because(VOIDED)
-        return intent if remembered == intent.id else self._retrieved(str(remembered))
+        return intent if remembered == intent.id else self._retrieve(str(remembered))
 
-    def _confirmed(self, intent: stripe.PaymentIntent, key: uuid.UUID) -> stripe.PaymentIntent:
-        with _in_our_words():
+    def _confirm(self, intent: stripe.PaymentIntent, key: uuid.UUID) -> stripe.PaymentIntent:
+        with _as_our_errors():
             try:
                 return self._stripe.payment_intents.confirm(
                     intent.id, {"expand": ["latest_charge"]}, {"idempotency_key": f"confirm-{key}"}
                 )
             except (stripe.CardError, stripe.InvalidRequestError) as error:
                 _log(error)
-        return self._retrieved(intent.id)  # declined, or voided or confirmed by somebody else at this moment
+        return self._retrieve(intent.id)  # declined, or voided or confirmed by somebody else at this moment
 
-    def _cancelled(self, intent: stripe.PaymentIntent) -> stripe.PaymentIntent:
-        with _in_our_words():
+    def _cancel(self, intent: stripe.PaymentIntent) -> stripe.PaymentIntent:
+        with _as_our_errors():
             try:
                 return self._stripe.payment_intents.cancel(intent.id)
             except stripe.InvalidRequestError as error:
                 _log(error)
-        return self._retrieved(intent.id)  # somebody else has confirmed or cancelled it at this moment
+        return self._retrieve(intent.id)  # somebody else has confirmed or cancelled it at this moment
 
-    def _retrieved(self, intent_id: str) -> stripe.PaymentIntent:
-        with _in_our_words():
+    def _retrieve(self, intent_id: str) -> stripe.PaymentIntent:
+        with _as_our_errors():
             return self._stripe.payment_intents.retrieve(intent_id, {"expand": ["latest_charge"]})
 
 
@@ -173,7 +173,7 @@ def _charge_of(intent: stripe.PaymentIntent) -> Charge | None:
     return Charge(intent.id, intent.amount, currency, declined=reason if reason in REASONS else CARD_DECLINED)
 
 
-def _not_charged(intent: stripe.PaymentIntent) -> ShopError:
+def _why_not_charged(intent: stripe.PaymentIntent) -> ShopError:
     if intent.status == "canceled":
         return PaymentDeclined.because(VOIDED)
     if intent.status == "requires_confirmation":
@@ -182,8 +182,8 @@ def _not_charged(intent: stripe.PaymentIntent) -> ShopError:
 
 
 @contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Stripe's own words, among them parts of keys and cards, go nowhere."""
+def _as_our_errors() -> Iterator[None]:
+    """Turn Stripe's errors into the shop's; its own words, among them parts of keys and cards, go nowhere."""
     try:
         yield
     except (stripe.APIConnectionError, stripe.APIError) as error:
@@ -198,13 +198,13 @@ def _log(error: stripe.StripeError) -> None:
     logger.warning("stripe: %s %s %s %s", type(error).__name__, error.http_status, error.code, error.request_id)
 
 
-def _begun(key: uuid.UUID) -> tuple[str | None, bool]:
-    """What is known of a payment, from now on at least that there is one."""
+def _begin(key: uuid.UUID) -> tuple[str | None, bool]:
+    """What is known of a payment; from now on at least that there is one."""
     _insert(key, voided=False)
-    return _known(key)
+    return _look_up(key)
 
 
-def _known(key: uuid.UUID) -> tuple[str | None, bool]:
+def _look_up(key: uuid.UUID) -> tuple[str | None, bool]:
     """The intent of a payment, if it has one, and whether it is voided."""
     with db.engine.begin() as connection:
         found = sa.select(StripePayment.intent, StripePayment.voided).where(StripePayment.key == key)
@@ -212,16 +212,16 @@ def _known(key: uuid.UUID) -> tuple[str | None, bool]:
     return (None, False) if row is None else (row.intent, row.voided)
 
 
-def _remembered(key: uuid.UUID, intent_id: str) -> tuple[str | None, bool]:
+def _remember(key: uuid.UUID, intent_id: str) -> tuple[str | None, bool]:
     _change(key, intent=intent_id)
-    return _known(key)
+    return _look_up(key)
 
 
-def _voided_unless_made(key: uuid.UUID) -> str | None:
+def _void_unless_made(key: uuid.UUID) -> str | None:
     """The intent of a payment; if it has none, it will never have one."""
     if not _insert(key, voided=True):
         _change(key, voided=True)
-    return _known(key)[0]
+    return _look_up(key)[0]
 
 
 def _insert(key: uuid.UUID, *, voided: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Where Stripe reports what has become of payments."""
+"""The route at which Stripe reports what has become of payments."""
 
 import uuid
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from payments.models import StripeEvent, StripePayment
 from shopkit.auth import public
 from shopkit.errors import BadRequest
 from shopkit.service import Answer
+from shopkit.transactions import reading
 
 PAYMENT_EVENTS = frozenset({"payment_intent.succeeded", "payment_intent.payment_failed", "charge.refunded"})
 
@@ -21,7 +22,7 @@ OnPaymentEvent = Callable[[uuid.UUID, str], object]
 
 
 def webhooks(secret: str, on_payment_event: OnPaymentEvent) -> APIBlueprint:
-    """Where Stripe says what has become of payments.
+    """Where Stripe sends what has become of payments.
 
     :param on_payment_event: called with the key of a payment of ours and the type of the event; it may be called more
         than once for an event, and before whoever makes the payment has got the answer.
@@ -52,9 +53,8 @@ def _verified(secret: str) -> stripe.Event:
 
 
 def _is_known(event_id: str) -> bool:
-    known = db.session.get(StripeEvent, event_id) is not None
-    db.session.rollback()
-    return known
+    with reading():
+        return db.session.get(StripeEvent, event_id) is not None
 
 
 def _key_of(event: stripe.Event) -> uuid.UUID | None:
@@ -63,8 +63,8 @@ def _key_of(event: stripe.Event) -> uuid.UUID | None:
     intent_id = subject["id"] if subject["object"] == "payment_intent" else subject["payment_intent"]
     if intent_id is None:
         return None
-    key: uuid.UUID | None = db.session.scalar(sa.select(StripePayment.key).filter_by(intent=intent_id))
-    db.session.rollback()
+    with reading():
+        key: uuid.UUID | None = db.session.scalar(sa.select(StripePayment.key).filter_by(intent=intent_id))
     return key
 
 

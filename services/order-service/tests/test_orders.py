@@ -1,5 +1,6 @@
 import pytest
 import requests
+import sqlalchemy as sa
 
 from models import db
 from orders.models import Order
@@ -199,6 +200,44 @@ def test_a_stranger_is_asked_to_sign_in(client):
     response = client.get("/orders")
 
     assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+class TestTransactions:
+    @pytest.fixture
+    def after_last_commit(self, app):
+        """`after_last_commit(request)` sends it, and says what the orders' database was asked after its last commit."""
+
+        def after_last_commit(send):
+            asked = []
+
+            def note_statement(connection, cursor, statement, *_):
+                asked.append(statement)
+
+            def note_commit(_):
+                asked.append("COMMIT")
+
+            with app.app_context():
+                engine = db.engine
+            sa.event.listen(engine, "before_cursor_execute", note_statement)
+            sa.event.listen(engine, "commit", note_commit)
+            assert send().status_code in (200, 201)
+            sa.event.remove(engine, "before_cursor_execute", note_statement)
+            sa.event.remove(engine, "commit", note_commit)
+            return asked[len(asked) - asked[::-1].index("COMMIT") :]
+
+        return after_last_commit
+
+    def test_a_checkout_reads_nothing_after_its_commit(self, check_out, after_last_commit):
+        assert after_last_commit(check_out) == []
+
+    def test_a_move_reads_nothing_after_its_commit(self, order, put_status, after_last_commit):
+        assert after_last_commit(lambda: put_status(order, "processing")) == []
+
+    def test_a_cancellation_reads_nothing_after_its_commit(self, order, client, alice, after_last_commit):
+        cancel = f"/orders/{order['id']}/cancel"
+
+        assert after_last_commit(lambda: client.delete(cancel, headers=alice)) == []
+        assert after_last_commit(lambda: client.delete(cancel, headers=alice)) == []
 
 
 def test_seeding_twice_changes_nothing(seeded, client, support):
