@@ -1,1 +1,1 @@
-"""The way from a cart to an order that is paid and confirmed, or to one that failed and took nothing."""
+"""The way from a cart to an order that is paid and confirmed, or that failed; it knows `orders` and `payments`."""

@@ -69,7 +69,7 @@ class Settlement:
         # Either there is a charge, or there will never be one.
         charge = self.provider.void(order.reference)
         if charge is None or charge.declined or charge.refunded:
-            self._undo(order, charge, PaymentDeclined.because(charge.declined) if charge and charge.declined else why)
+            self._undo(order, charge, why)
             return
         self.keep_lease(order)
         try:
@@ -157,7 +157,7 @@ class Settlement:
         self.keep_lease(order)
         self.others.carts.return_lines(order.reference)
         try:
-            order.problem = _problem(why)
+            order.problem = _problem(PaymentDeclined.because(charge.declined) if charge and charge.declined else why)
             move(order, OrderStatus.FAILED, THIS_SERVICE, order.problem["code"])
             if charge and charge.declined:
                 move_payment(order, PaymentStatus.FAILED, THIS_SERVICE, charge.declined)

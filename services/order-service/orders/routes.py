@@ -1,47 +1,30 @@
-"""The HTTP interface of the orders: check out, list, look at one, move it on, cancel it."""
+"""The routes of the orders that are there: list them, look at one, move it on, cancel it."""
 
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 
-from checkout.checkout import Checkout
-from checkout.schemas import NewOrder
-from checkout.settlement import Settlement
 from event_publishers import publish
 from orders.long_pages import with_items, without_items
 from orders.models import Order
 from orders.moves import move_by_staff
 from orders.schemas import OrderOut, OrderPath, OrderQuery, Orders, StatusChange, order_for
 from orders.states import OrderStatus
-from payments import reconciliation
-from payments.provider import PaymentProvider
-from payments.schemas import PaymentReconciliationOut, ReconciliationQuery
 from shop_events import OrderDelivered
-from shopkit.auth import ADMIN, User, current_user, only
-from shopkit.database import fetch_or_404, now
+from shopkit.auth import User, current_user
+from shopkit.database import fetch_or_404
 from shopkit.errors import NotAllowed
-from shopkit.idempotency import REPLAYED, takes_key
 from shopkit.paging import page_of
 from shopkit.service import Answer
 from shopkit.transactions import commit_and_show
 
+Cancel = Callable[[Order, str, str], None]
+"""Cancels an order, gives its money back and restocks it; the texts are who wants that and why."""
 
-def orders(checkout: Checkout, settlement: Settlement, provider: PaymentProvider) -> APIBlueprint:
-    api = APIBlueprint("orders", __name__, abp_tags=[Tag(name="orders")])
 
-    def cancelled(order: Order) -> OrderOut:
-        settlement.cancel(order, current_user().username, "cancelled on request")
-        return _shown(order)
-
-    @api.post("/orders", responses={201: OrderOut})
-    @takes_key
-    def check_out(body: NewOrder) -> Answer:
-        """Buy what is in the cart; with an Idempotency-Key a repeated request buys once."""
-        order, is_replay = checkout.place_order(current_user(), body)
-        return _shown(order), 201, {REPLAYED: "true"} if is_replay else {}
-
+def add_orders(api: APIBlueprint, cancel_order: Cancel) -> None:
     @api.get("/orders", responses={200: Orders})
     def index(query: OrderQuery) -> Answer:
         """List one's orders, newest first; staff sees everybody's."""
@@ -51,40 +34,29 @@ def orders(checkout: Checkout, settlement: Settlement, provider: PaymentProvider
     @api.get("/orders/<int:order_id>", responses={200: OrderOut})
     def show(path: OrderPath) -> Answer:
         """Show an order."""
-        return _shown(_order(path.order_id))
+        return order_for(current_user()).model_validate(_order(path.order_id))
 
     @api.put("/orders/<int:order_id>", responses={200: OrderOut})
     def change_status(path: OrderPath, body: StatusChange) -> Answer:
         """Move an order on; a customer may only cancel."""
-        order = _order(path.order_id)
-        body.refuse_changes_of(_shown(order))
+        order, shown_as = _order(path.order_id), order_for(current_user())
+        body.refuse_changes_of(shown_as.model_validate(order))
         if body.status == OrderStatus.CANCELLED:
-            return cancelled(order)
+            return _cancelled(order, cancel_order)
         _move_on(order, body.status, current_user())
-        return commit_and_show(order, order_for(current_user()))
+        return commit_and_show(order, shown_as)
 
-    @api.get("/orders/reconciliation", responses={200: PaymentReconciliationOut})
-    @only(ADMIN)
-    def reconcile(query: ReconciliationQuery) -> Answer:
-        """Compare the orders of the last days with what the payment provider says; nothing is wrong if nothing is named."""  # noqa: E501
-        return reconciliation.reconcile(provider, now() - timedelta(days=query.days))
 
+def add_cancelling(api: APIBlueprint, cancel_order: Cancel) -> None:
     @api.delete("/orders/<int:order_id>/cancel", responses={200: OrderOut})
     def cancel(path: OrderPath) -> Answer:
         """Cancel an order: the money is given back, and what was bought can be bought again. It can be repeated."""
-        return cancelled(_order(path.order_id))
+        return _cancelled(_order(path.order_id), cancel_order)
 
     @api.post("/orders/<int:order_id>/cancel", responses={200: OrderOut})
     def cancel_by_post(path: OrderPath) -> Answer:
         """Cancel an order, for clients that cannot DELETE."""
-        return cancelled(_order(path.order_id))
-
-    return api
-
-
-def _shown(order: Order) -> OrderOut:
-    """An order as whoever asks sees it."""
-    return order_for(current_user()).model_validate(order)
+        return _cancelled(_order(path.order_id), cancel_order)
 
 
 def _wanted(query: OrderQuery, viewer: User) -> sa.Select[Any]:
@@ -109,3 +81,8 @@ def _move_on(order: Order, status: OrderStatus, user: User) -> None:
         raise NotAllowed("You may only cancel your order.")
     if move_by_staff(order, status, user.username) and status == OrderStatus.DELIVERED:
         publish(OrderDelivered, order)
+
+
+def _cancelled(order: Order, cancel_order: Cancel) -> OrderOut:
+    cancel_order(order, current_user().username, "cancelled on request")
+    return order_for(current_user()).model_validate(order)

@@ -1,1 +1,1 @@
-"""Taking money and giving it back, through the provider that the shop has."""
+"""Taking money and giving it back, through the provider that the shop has; it knows `orders`."""

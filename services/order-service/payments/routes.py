@@ -1,0 +1,20 @@
+"""The route at which administrators compare the orders with the payments."""
+
+from datetime import timedelta
+
+from flask_openapi3 import APIBlueprint
+
+from payments import reconciliation
+from payments.provider import PaymentProvider
+from payments.schemas import PaymentReconciliationOut, ReconciliationQuery
+from shopkit.auth import ADMIN, only
+from shopkit.database import now
+from shopkit.service import Answer
+
+
+def add_reconciliation(api: APIBlueprint, provider: PaymentProvider) -> None:
+    @api.get("/orders/reconciliation", responses={200: PaymentReconciliationOut})
+    @only(ADMIN)
+    def reconcile(query: ReconciliationQuery) -> Answer:
+        """Compare the orders of the last days with what the payment provider says; nothing is wrong if nothing is named."""  # noqa: E501
+        return reconciliation.reconcile(provider, now() - timedelta(days=query.days))
