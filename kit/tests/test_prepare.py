@@ -77,6 +77,18 @@ def test_the_schema_is_migrated_and_no_data_made_unless_asked_for(service):
     assert _things() == []
 
 
+def test_the_data_is_made_with_what_the_app_has_set_aside_for_it(service):
+    (service / "seed.py").write_text(
+        SEED.replace("seed()", "seed(number)").replace("Thing, 1", "Thing, number").replace("id=1", "id=number")
+    )
+    app = prepare.load_app()
+    app.extensions["seed_with"] = [7]
+
+    prepare.prepare(app, seed=True)
+
+    assert _things() == [7]
+
+
 def test_a_start_migrates_and_fills_unless_told_not_to(service, monkeypatch):
     monkeypatch.setenv("SEED_DEMO_DATA", "true")
     app = prepare.load_app()
