@@ -74,7 +74,7 @@ class Checkout:
         order = _save_pending(purchase, self.settlement.lease_time)
         reach("checkout.after_pending")
         try:
-            self._run(order, purchase)
+            self._take_steps(order, purchase)
         except NothingClaimed as error:
             raise error.why from None
         except Exception as error:  # whatever it is, the buyer is told what became of the order
@@ -103,7 +103,7 @@ class Checkout:
             raise problem
         return order
 
-    def _run(self, order: Order, purchase: Purchase) -> None:
+    def _take_steps(self, order: Order, purchase: Purchase) -> None:
         keep_lease = self.settlement.keep_lease
         self._claim(order, purchase)
         reach("checkout.after_claim")

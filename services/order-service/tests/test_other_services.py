@@ -1,4 +1,4 @@
-"""Every call to a partner, with the partner down, slow or broken: it is said, and all is well afterwards."""
+"""Every call to another service, with that service down, slow or broken: it is said, and all is well afterwards."""
 
 import pytest
 import requests
