@@ -54,6 +54,12 @@ def _cpu_seconds(gateway) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _connections(gateway) -> int:
+    """Those of clients that the gateway has not done with: established, or waiting for it to close them."""
+    port, rows = f":{gateway.address[1]:04X}", Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(local.endswith(port) and state in ("01", "08") for _, local, _, state, *_ in map(str.split, rows))
+
+
 def _descriptors(gateway) -> int:
     return len(list((_worker(gateway) / "fd").iterdir()))
 
@@ -114,7 +120,9 @@ def one_gateway(start):
 
 @pytest.fixture
 def gateway(one_gateway, upstream):
-    return one_gateway
+    """The same one for all tests; none begins while it still hears, and logs, how the clients of another have gone."""
+    yield one_gateway
+    _until(lambda: not _connections(one_gateway))
 
 
 PIPELINED = {
