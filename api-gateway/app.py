@@ -5,24 +5,23 @@ from functools import partial
 from flask import Flask
 from requests.adapters import BaseAdapter
 
-import api_docs
-import health
-import security_headers
-from buckets import LocalBuckets, RedisBuckets
-from callers import ask_auth
+from browsers import security_headers
+from browsers.origins import Origins
+from client_addresses import trust_proxies
 from dispatcher import Dispatcher
+from forwarding.proxy import Proxy
+from forwarding.tunnel import Tunnels
 from gateway_metrics import GatewayMetrics, Gauges
-from limits import Limits
-from origins import Origins
-from proxy import Proxy
+from limits.buckets import LocalBuckets, RedisBuckets
+from limits.callers import ask_auth
+from limits.rate_limits import Limits
+from pages import api_docs, health
 from settings import Settings
 from shopkit import errors, headers, logs, metrics
 from shopkit.http_client import ServiceClient
 from shopkit.json_provider import OrjsonProvider
 from shopkit.server import edge
 from shopkit.service import run
-from trusted_proxies import trust_proxies
-from tunnel import Tunnels
 
 
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:

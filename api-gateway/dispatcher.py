@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from werkzeug import Request
 from werkzeug.exceptions import MethodNotAllowed
 
-from forwarded_headers import Headers
-from limits import Limits
-from origins import METHODS, VARY, Origins, is_preflight
-from proxy import Proxy, Reply
+from browsers.origins import METHODS, VARY, Origins, is_preflight
+from browsers.security_headers import security_headers_for
+from forwarding.headers import Headers
+from forwarding.proxy import Proxy, Reply
+from forwarding.tunnel import Tunnels
+from limits.rate_limits import Limits
 from routing import Route, find
-from security_headers import security_headers_for
 from shopkit import errors, logs
 from shopkit.errors import ShopError
 from shopkit.metrics import Metrics
-from tunnel import Tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

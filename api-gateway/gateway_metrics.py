@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from forwarding.spool import DiskSpace
+from forwarding.upstreams import Service
 from routing import SERVICES
-from spool import DiskSpace
-from upstreams import Service
 
 
 class GatewayMetrics:

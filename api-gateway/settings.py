@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import shop_services
 import shopkit.settings
-from buckets import Rate
-from limits import Rates
+from limits.buckets import Rate
+from limits.rate_limits import Rates
 from routing import SERVICES
 
 _ADDRESS = re.compile(r"http://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")

@@ -21,7 +21,7 @@ def merged(documents, running_from):
     with running_from("api-gateway"):
         gateway = Flask("gateway")
         fetch = {name: (lambda document=document: document) for name, document in documents.items()}
-        gateway.register_blueprint(import_module("api_docs").blueprint(fetch))
+        gateway.register_blueprint(import_module("pages.api_docs").blueprint(fetch))
         return gateway.test_client().get("/openapi.json").json
 
 

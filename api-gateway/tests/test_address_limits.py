@@ -80,7 +80,7 @@ def test_a_load_balancer_hears_how_the_gateway_is_when_its_visitors_are_too_many
 
 @pytest.mark.parametrize("path", ["/health/live", "/metrics"])
 def test_health_has_a_limit_too(gateway, path, monkeypatch):
-    limits = import_module("limits")
+    limits = import_module("limits.rate_limits")
     monkeypatch.setattr(limits, "HEALTH_RATE", limits.Rate(0.01, 3))
     client = gateway(ADDRESS_RATE_LIMIT="1/hour burst 1")
 

@@ -9,7 +9,7 @@ import requests
 import schemathesis
 from flask import Flask
 
-import api_docs
+from pages import api_docs
 from routing import SERVICES
 from shopkit import errors, logs
 

@@ -12,9 +12,9 @@ from threading import Barrier, Thread
 import pytest
 import redis
 
-import buckets
-from buckets import Bucket, LocalBuckets, Rate, RedisBuckets
 from circuit_breaker import PAUSE_SECONDS
+from limits import buckets
+from limits.buckets import Bucket, LocalBuckets, Rate, RedisBuckets
 
 GATEWAY = Path(__file__).parents[1]
 
@@ -267,8 +267,8 @@ GREENLETS = """
 from gevent import monkey, spawn, joinall
 monkey.patch_all()
 import sys, time
-import buckets
-from buckets import Bucket, RedisBuckets, Rate
+from limits import buckets
+from limits.buckets import Bucket, RedisBuckets, Rate
 buckets.REDIS_SECONDS = float(sys.argv[3])
 buckets.BUSY_SECONDS = 5
 shared = RedisBuckets(sys.argv[1], sys.argv[2])
@@ -305,6 +305,6 @@ def test_greenlets_wait_for_a_redis_that_hangs_all_at_once():
 
 @pytest.mark.processes
 def test_the_redis_library_is_only_loaded_where_it_is_used():
-    code = "import sys, limits; sys.exit('redis' in sys.modules)"
+    code = "import sys, limits.rate_limits; sys.exit('redis' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=GATEWAY, check=False).returncode == 0  # noqa: S603

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import concurrency
-from concurrency import ConcurrencyLimit
+from limits import concurrency
+from limits.concurrency import ConcurrencyLimit
 from shopkit.errors import TooManyRequests
 
 HERE, THERE = "198.51.100.1", "198.51.100.2"

@@ -3,7 +3,7 @@ import time
 import pytest
 import requests
 
-import health
+from pages import health
 from routing import SERVICES
 
 

@@ -6,16 +6,15 @@ import pytest
 from flask import Flask, request
 from prometheus_client import Counter
 
-import callers
-import limits
-from buckets import LocalBuckets, Rate
-from callers import Caller, ask_auth
 from circuit_breaker import PAUSE_SECONDS
-from limits import Limits, Rates
+from forwarding.upstreams import Service, Upstream
+from limits import callers, rate_limits
+from limits.buckets import LocalBuckets, Rate
+from limits.callers import Caller, ask_auth
+from limits.rate_limits import Limits, Rates
 from routing import find
 from shopkit import errors
 from shopkit.errors import UpstreamTimeout
-from upstreams import Service, Upstream
 
 HERE, THERE = "198.51.100.1", "198.51.100.2"
 
@@ -310,7 +309,7 @@ def test_refreshing_counts_by_token_and_asks_nobody(gateway):
     "body",
     [
         *(b"", b"{", b"\xff", b"[]", b"null", b"1", b"{}", b'{"username": null}', b'{"username": ["alice"]}'),
-        *(b'{"username": "\\ud800"}', b"[" * 60_000, b" " * limits.MAX_BODY_BYTES + b'{"username": "alice"}'),
+        *(b'{"username": "\\ud800"}', b"[" * 60_000, b" " * rate_limits.MAX_BODY_BYTES + b'{"username": "alice"}'),
     ],
 )
 def test_nobody_gets_around_the_limit_by_hiding_the_account(gateway, body):

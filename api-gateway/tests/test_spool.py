@@ -8,8 +8,8 @@ from threading import Event
 
 import pytest
 
-import spool
-from spool import DiskSpace, Spool
+from forwarding import spool
+from forwarding.spool import DiskSpace, Spool
 
 PIECE = 16 * 1024
 ENOUGH = 10.0  # seconds, for what takes milliseconds

@@ -7,8 +7,8 @@ from hashlib import sha256
 import pytest
 from flask import Flask, request
 
-import static_answers
-from static_answers import StaticAnswer, StaticFiles, accepts_gzip, is_known
+from pages import static_answers
+from pages.static_answers import StaticAnswer, StaticFiles, accepts_gzip, is_known
 
 BODY = b"var shop = 1;\n" * 1000
 NOISE = b"".join(sha256(bytes([each])).digest() for each in range(128))

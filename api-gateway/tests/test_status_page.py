@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-import status_page
+from pages import status_page
+from pages.status_page import State
 from routing import SERVICES
-from status_page import State
 
 FINE = State(ok=True, milliseconds=12.34, instances=1, instances_ok=1)
 STRAINED = State(ok=True, milliseconds=3, instances=3, instances_ok=2)

@@ -15,8 +15,8 @@ import websocket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tunnel
-from tunnel import Frames
+from forwarding import tunnel
+from forwarding.tunnel import Frames
 
 pytestmark = pytest.mark.processes
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forwarding.upstreams import FAILURES, LONGEST_REST_SECONDS, REST_SECONDS, TRUSTED_AGAIN, Service, State, Upstream
 from shopkit.errors import Unavailable
-from upstreams import FAILURES, LONGEST_REST_SECONDS, REST_SECONDS, TRUSTED_AGAIN, Service, State, Upstream
 
 CLOSED, HALF_OPEN, OPEN = State
 

@@ -35,7 +35,7 @@ DISTRIBUTIONS = (
 
 
 def _sources() -> list[Path]:
-    product = [*ROOT.glob("kit/src/**/*.py"), *ROOT.glob("api-gateway/*.py"), *ROOT.glob("services/*/**/*.py")]
+    product = [*ROOT.glob("kit/src/**/*.py"), *ROOT.glob("api-gateway/**/*.py"), *ROOT.glob("services/*/**/*.py")]
     return [each for each in product if "tests" not in each.parts and "migrations" not in each.parts]
 
 

@@ -18,18 +18,18 @@ from werkzeug import Request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import LimitedStream
 
-from addresses import network
-from concurrency import ConcurrencyLimit, Permit
-from forwarded_headers import Headers, for_client, for_service
+from forwarding.headers import Headers, for_client, for_service
+from forwarding.spool import DiskSpace, Spool
+from forwarding.upstreams import Service, Slot, Upstream, in_words
 from gateway_metrics import GatewayMetrics
+from limits.concurrency import ConcurrencyLimit, Permit
 from routing import Route
 from settings import Settings
+from shopkit.addresses import network
 from shopkit.errors import BadRequest, ShopError, UpstreamFailed, UpstreamTimeout
 from shopkit.public_url import HEADER as PUBLIC_URL
 from shopkit.public_url import is_loopback
 from shopkit.server.transport import SlimAdapter, break_off
-from spool import DiskSpace, Spool
-from upstreams import Service, Slot, Upstream, in_words
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -10,11 +10,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-import status_page
+from pages import status_page
+from pages.status_page import State
 from routing import SERVICES
 from shopkit.errors import NotFound, Unavailable
 from shopkit.http_client import ServiceClient
-from status_page import State
 
 NAME = "api-gateway"
 SECONDS = 1.0
@@ -24,7 +24,7 @@ Clients = Mapping[str, Sequence[ServiceClient]]
 
 
 def blueprint(services: Clients) -> Blueprint:
-    about = Blueprint("about", __name__)
+    about = Blueprint("about", __name__, template_folder="templates")
     ask = _once_a_second(services)
 
     @about.get("/")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 from werkzeug import Request
 
-from origins import VARY, Origins
+from browsers.origins import VARY, Origins
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

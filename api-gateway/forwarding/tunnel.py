@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request
 
-from addresses import network
-from proxy import CHUNK, Answer, HangUp, Proxy, Reply
+from forwarding.proxy import CHUNK, Answer, HangUp, Proxy, Reply
 from routing import Route
+from shopkit.addresses import network
 from shopkit.errors import TooManyRequests, Unavailable
 from shopkit.server import handshakes
 from shopkit.server.pacing import Bucket, Rate

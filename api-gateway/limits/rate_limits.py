@@ -14,11 +14,12 @@ from prometheus_client import Counter
 from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected
 
-from addresses import named_visitor, network
-from buckets import Bucket, LocalBuckets, Rate, RedisBuckets
-from callers import Callers, WhoIs, bearer_token
 from circuit_breaker import Away, Clock
+from client_addresses import named_visitor
+from limits.buckets import Bucket, LocalBuckets, Rate, RedisBuckets
+from limits.callers import Callers, WhoIs, bearer_token
 from routing import API, Route
+from shopkit.addresses import network
 from shopkit.auth import SERVICE
 from shopkit.errors import NotSignedIn, TooManyRequests
 from shopkit.server.edge import UNCAP

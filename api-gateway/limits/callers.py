@@ -10,9 +10,9 @@ from typing import NamedTuple
 from requests.adapters import BaseAdapter
 
 from circuit_breaker import Away, CircuitBreaker, Clock
+from forwarding.upstreams import Service
 from shopkit.errors import NotSignedIn, ShopError, UpstreamRefused
 from shopkit.http_client import ServiceClient
-from upstreams import Service
 
 ASK_SECONDS = 0.5
 REMEMBER_SECONDS = 60.0

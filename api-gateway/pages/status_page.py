@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Response, make_response, render_template, request
 
-from api_docs import TITLES
+from pages.api_docs import TITLES
 
 _STYLE = (Path(__file__).parent / "static" / "status.css").read_text()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

@@ -17,11 +17,11 @@ import orjson
 from flask import Blueprint, Response, make_response, render_template, request
 
 import shop_services
+from pages.static_answers import StaticAnswer, StaticFiles
 from routing import find
 from shopkit import __version__
 from shopkit.errors import PROBLEM_JSON, NotFound, Problem, ShopError, UpstreamFailed
 from shopkit.http_client import ServiceClient
-from static_answers import StaticAnswer, StaticFiles
 
 SECONDS = 2.0
 FRESH_SECONDS = 60.0

@@ -1,0 +1,1 @@
+"""How much one user, and one address, may ask of the shop."""
