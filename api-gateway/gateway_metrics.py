@@ -46,7 +46,7 @@ class Gauges(Collector):
         )
         for service, upstream in self._upstreams:
             in_flight.add_metric((service, upstream.url), upstream.in_flight)
-            breaker.add_metric((service, upstream.url), upstream.state)
+            breaker.add_metric((service, upstream.url), upstream.breaker.state)
         yield from (in_flight, breaker)
         yield GaugeMetricFamily("gateway_open_sockets", "WebSockets.", len(self._open_sockets))
         yield GaugeMetricFamily("gateway_spooled_bytes", "Answers on disk, until clients take them.", self._disk.used)

@@ -4,9 +4,9 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from hashlib import sha256
 
+from shopkit.circuit_breaker import BreakerState, CircuitBreaker, Clock
 from shopkit.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -16,50 +16,31 @@ REST_SECONDS = 1.0  # for how long at first; twice as long each time it fails ag
 LONGEST_REST_SECONDS = 10.0
 BUSY_SECONDS = 1.0  # for how long a request waits for one of the slots, where all are taken
 LOOK_AGAIN_SECONDS = 0.05
-TRUSTED_AGAIN = 32  # requests at once: a half-open breaker that has come so far closes
-
-
-class State(IntEnum):
-    """Of a circuit breaker (Nygard, Release It!)."""
-
-    CLOSED = 0
-    HALF_OPEN = 1
-    OPEN = 2
+TRUSTED_AGAIN = 32  # requests at once: an upstream that has come so far may have as many as ever
 
 
 class Upstream:
     """One address of a service, and how many requests it may have at once.
 
-    This number is the circuit breaker, too. Closed: `max_in_flight`, so that an upstream that hangs holds no more
-    requests than that. Open, after failures in a row: none. Half-open, after a rest: one, and one more with each
-    success, as in TCP's slow start, so that an upstream that has just come back is not overrun. A failure meanwhile
-    opens it again.
+    Its circuit breaker decides about that. Closed: `max_in_flight`, so that an upstream that hangs holds no more
+    requests than that. Open: none. Half-open: one, and one more with each success, as in TCP's slow start, so that an
+    upstream that has just come back is not overrun.
     """
 
-    def __init__(self, url: str, max_in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, max_in_flight: int, clock: Clock = time.monotonic) -> None:
         self.url = url
         self.name = sha256(url.encode()).hexdigest()[:8]
         self._max_in_flight = max_in_flight
-        self._clock = clock
         self._slots: set[Slot] = set()
-        self._ramp: int | None = None  # requests at once while the breaker is not closed; 0 while it is open
-        self._failures = 0
-        self._rest = REST_SECONDS
-        self._rests_until = 0.0
-        self._next_try = 0.0
-
-    @property
-    def state(self) -> State:
-        if self._ramp is None:
-            return State.CLOSED
-        return State.HALF_OPEN if self.ceiling else State.OPEN
+        successes = max(1, min(TRUSTED_AGAIN, max_in_flight) - 1)
+        self.breaker = CircuitBreaker(FAILURES, successes, REST_SECONDS, LONGEST_REST_SECONDS, clock)
 
     @property
     def ceiling(self) -> int:
         """How many requests may be in flight."""
-        if self._ramp is None:
+        if self.breaker.is_closed:
             return self._max_in_flight
-        return self._ramp or int(self._clock() >= self._rests_until)
+        return 0 if self.breaker.state is BreakerState.OPEN else 1 + self.breaker.successes
 
     @property
     def in_flight(self) -> int:
@@ -67,21 +48,17 @@ class Upstream:
 
     @property
     def has_room(self) -> bool:
-        # Half-open, who takes long, like a long poll or a client's slow body, must not keep the others from trying.
-        may_try = self.state is State.HALF_OPEN and self._clock() >= self._next_try
-        return self.in_flight < (self._max_in_flight if may_try else self.ceiling)
+        return len(self._slots) < (self._max_in_flight if self.breaker.trial_is_due else self.ceiling)
 
     @property
     def has_room_for_many(self) -> bool:
         """Whether an address that has many requests in progress may have a slot: a quarter is kept for all others."""
-        return self.has_room and (
-            self.state is not State.CLOSED or self.in_flight < self._max_in_flight - self._max_in_flight // 4
-        )
+        kept = self._max_in_flight // 4 if self.breaker.is_closed else 0
+        return self.has_room and len(self._slots) < self._max_in_flight - kept
 
     def take(self) -> "Slot":
-        if self._ramp is not None:
-            self._ramp = self.ceiling
-            self._next_try = self._clock() + REST_SECONDS
+        if not self.breaker.is_closed:
+            self.breaker.begin_trial()
         slot = Slot(self)
         self._slots.add(slot)
         return slot
@@ -90,26 +67,14 @@ class Upstream:
         self._slots.discard(slot)
 
     def succeeded(self, slot: "Slot") -> None:
-        if slot not in self._slots:
-            return
-        self._failures = 0
-        if self._ramp is not None:
-            self._ramp += 1
-            if self._ramp >= min(TRUSTED_AGAIN, self._max_in_flight):
-                logger.warning("%s is well again", self.url)
-                self._ramp, self._rest = None, REST_SECONDS
+        if slot in self._slots and self.breaker.record_success():
+            logger.warning("%s is well again", self.url)
 
     def failed(self, slot: "Slot") -> None:
-        if slot not in self._slots:
-            return
-        self._failures += 1
-        if self._failures >= FAILURES or self._ramp is not None:
-            logger.warning("%s fails and is left alone for %g seconds", self.url, self._rest)
+        if slot in self._slots and self.breaker.record_failure():
+            logger.warning("%s fails and is left alone for %g seconds", self.url, self.breaker.open_seconds)
             # Requests still under way were sent before this: they no longer count, nor does what becomes of them.
             self._slots.clear()
-            self._ramp, self._failures = 0, 0
-            self._rests_until = self._clock() + self._rest
-            self._rest = min(2 * self._rest, LONGEST_REST_SECONDS)
 
 
 class Slot:
@@ -169,7 +134,7 @@ class Service:
         """A few addresses can fill a service for a moment: others then come a little later, and not in vain."""
         for _ in range(round(BUSY_SECONDS / LOOK_AGAIN_SECONDS)):
             free = [each for each in self.upstreams if (each.has_room_for_many if of_many else each.has_room)]
-            if free or all(each.state is not State.CLOSED for each in self.upstreams):
+            if free or not any(each.breaker.is_closed for each in self.upstreams):
                 return free
             self._sleep(LOOK_AGAIN_SECONDS)
         return []

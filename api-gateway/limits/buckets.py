@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import NamedTuple, Self
 
-from circuit_breaker import Away, CircuitBreaker, Clock
+from limits.soft_dependency import Away, SoftDependency
+from shopkit.circuit_breaker import Clock
 
 MAX_BUCKETS = 100_000  # of a policy
 ROUNDING = 0.001  # of a token: added, so that rounding never costs a whole one
@@ -115,7 +116,7 @@ class RedisBuckets:
 
         self._prefix = prefix
         self._instead = LocalBuckets(clock)
-        self._redis = CircuitBreaker("Redis", "every process counts for itself", (redis.RedisError,), clock)
+        self._redis = SoftDependency("Redis", "every process counts for itself", (redis.RedisError,), clock)
         client = redis.Redis.from_url(
             url,
             socket_timeout=REDIS_SECONDS,
@@ -133,7 +134,7 @@ class RedisBuckets:
         if not self._connections.acquire(timeout=BUSY_SECONDS):
             return self._instead.take(buckets)
         try:
-            allowed, *left = self._redis.ask(lambda: self._script(keys, rates))
+            allowed, *left = self._redis.call(lambda: self._script(keys, rates))
         except Away:
             return self._instead.take(buckets)
         finally:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from requests.adapters import BaseAdapter
 
-from circuit_breaker import Away, CircuitBreaker, Clock
 from forwarding.upstreams import Service
+from limits.soft_dependency import Away, SoftDependency
+from shopkit.circuit_breaker import Clock
 from shopkit.errors import NotSignedIn, ShopError, UpstreamRefused
 from shopkit.http_client import ServiceClient
 
@@ -60,7 +61,7 @@ class Callers:
         self._who_is = who_is
         self._clock = clock
         not_ours = (ShopError, ValueError, LookupError, TypeError)  # away, or not our auth service at all
-        self._auth = CircuitBreaker("the auth service", "new tokens count by address", not_ours, clock)
+        self._auth = SoftDependency("the auth service", "new tokens count by address", not_ours, clock)
         self._lock = Lock()
         self._known: OrderedDict[bytes, tuple[Caller | None, float]] = OrderedDict()
         self._asking: dict[bytes, Event] = {}
@@ -113,7 +114,7 @@ class Callers:
 
     def _ask(self, digest: bytes, token: str) -> None:
         try:
-            caller = self._auth.ask(lambda: self._who_is(token))
+            caller = self._auth.call(lambda: self._who_is(token))
         except Away:
             return
         with self._lock:

@@ -14,13 +14,14 @@ from prometheus_client import Counter
 from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected
 
-from circuit_breaker import Away, Clock
 from client_addresses import named_visitor
 from limits.buckets import Bucket, LocalBuckets, Rate, RedisBuckets
 from limits.callers import Callers, WhoIs, bearer_token
+from limits.soft_dependency import Away
 from routing import API, Route
 from shopkit.addresses import network
 from shopkit.auth import SERVICE
+from shopkit.circuit_breaker import Clock
 from shopkit.errors import NotSignedIn, TooManyRequests
 from shopkit.server.edge import UNCAP
 

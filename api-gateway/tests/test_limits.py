@@ -6,12 +6,12 @@ import pytest
 from flask import Flask, request
 from prometheus_client import Counter
 
-from circuit_breaker import PAUSE_SECONDS
 from forwarding.upstreams import Service, Upstream
 from limits import callers, rate_limits
 from limits.buckets import LocalBuckets, Rate
 from limits.callers import Caller, ask_auth
 from limits.rate_limits import Limits, Rates
+from limits.soft_dependency import PAUSE_SECONDS
 from routing import find
 from shopkit import errors
 from shopkit.errors import UpstreamTimeout

@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarding.upstreams import FAILURES, LONGEST_REST_SECONDS, REST_SECONDS, TRUSTED_AGAIN, Service, State, Upstream
+from forwarding.upstreams import FAILURES, LONGEST_REST_SECONDS, REST_SECONDS, TRUSTED_AGAIN, Service, Upstream
+from shopkit.circuit_breaker import BreakerState
 from shopkit.errors import Unavailable
 
-CLOSED, HALF_OPEN, OPEN = State
+CLOSED, HALF_OPEN, OPEN = BreakerState
 
 
 @pytest.fixture
@@ -37,11 +38,11 @@ def test_no_more_requests_are_in_flight_than_may_be(upstream):
 
 def test_failures_in_a_row_open_the_breaker(upstream):
     _fail(upstream, FAILURES - 1)
-    assert upstream.state is CLOSED
+    assert upstream.breaker.state is CLOSED
 
     _fail(upstream, 1)
 
-    assert upstream.state is OPEN
+    assert upstream.breaker.state is OPEN
     assert not upstream.has_room
 
 
@@ -50,7 +51,7 @@ def test_a_success_between_failures_keeps_it_closed(upstream):
         _fail(upstream, FAILURES - 1)
         _succeed(upstream)
 
-    assert upstream.state is CLOSED
+    assert upstream.breaker.state is CLOSED
 
 
 def test_a_try_that_takes_long_does_not_keep_others_from_trying(upstream, clock):
@@ -70,7 +71,7 @@ def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
     _fail(upstream)
 
     clock.now += REST_SECONDS
-    assert upstream.state is HALF_OPEN
+    assert upstream.breaker.state is HALF_OPEN
     upstream.take()
 
     assert not upstream.has_room
@@ -81,7 +82,7 @@ def test_with_each_success_one_more_may_try_until_all_may(upstream, clock):
     clock.now += REST_SECONDS
 
     ceilings = []
-    while upstream.state is not CLOSED:
+    while upstream.breaker.state is not CLOSED:
         ceilings.append(upstream.ceiling)
         _succeed(upstream)
 
@@ -94,7 +95,7 @@ def test_a_failure_on_the_way_back_means_twice_the_rest_but_not_for_ever(upstrea
     rests = []
     for _ in range(6):
         begin = clock.now
-        while upstream.state is OPEN:
+        while upstream.breaker.state is OPEN:
             clock.now += 0.5
         rests.append(clock.now - begin)
         _succeed(upstream)
@@ -112,7 +113,7 @@ def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
     _fail(upstream)
     clock.now += REST_SECONDS
 
-    assert upstream.state is HALF_OPEN
+    assert upstream.breaker.state is HALF_OPEN
 
 
 def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
@@ -125,7 +126,7 @@ def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
     failure.failed()
     failure.release()
 
-    assert (upstream.state, upstream.ceiling, upstream.in_flight) == (HALF_OPEN, 1, 0)
+    assert (upstream.breaker.state, upstream.ceiling, upstream.in_flight) == (HALF_OPEN, 1, 0)
 
 
 @given(st.lists(st.sampled_from(["take", "succeed", "fail", "release", "wait"]), max_size=300))
@@ -149,7 +150,7 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
     now += LONGEST_REST_SECONDS
     _succeed(upstream, TRUSTED_AGAIN)
 
-    assert (upstream.state, upstream.in_flight) == (CLOSED, 0)
+    assert (upstream.breaker.state, upstream.in_flight) == (CLOSED, 0)
 
 
 class TestSeveral:
