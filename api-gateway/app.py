@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     clients = {
         name: [ServiceClient(name, url, adapter) for url in urls] for name, urls in settings.upstream_urls.items()
     }
-    documents = {name: partial(api_docs.ask_any, each) for name, each in clients.items()}
+    documents = {name: partial(api_docs.fetch_document, each) for name, each in clients.items()}
     for pages in (health.blueprint(clients), api_docs.blueprint(documents)):
         app.register_blueprint(pages)
         app.register_blueprint(pages, url_prefix="/api", name=f"api {pages.name}")

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from ipaddress import ip_address
-from itertools import chain
 from threading import Lock
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from pages import status_page
-from pages.status_page import State
+from pages.fan_out import call_all
+from pages.status_page import ServiceHealth
 from routing import SERVICES
 from shopkit.errors import NotFound, Unavailable
 from shopkit.http_client import ServiceClient
@@ -25,12 +24,12 @@ Clients = Mapping[str, Sequence[ServiceClient]]
 
 def blueprint(services: Clients) -> Blueprint:
     about = Blueprint("about", __name__, template_folder="templates")
-    ask = _once_a_second(services)
+    check = _once_a_second(services)
 
     @about.get("/")
     def introduce() -> Response:
         if status_page.is_wanted():
-            return status_page.page(ask())
+            return status_page.page(check())
         response = jsonify(service=NAME, services=SERVICES)
         response.vary.add("Accept")
         return response
@@ -42,20 +41,27 @@ def blueprint(services: Clients) -> Blueprint:
     @about.get("/health/ready")
     def ready() -> dict[str, object]:
         """For load balancers: with some of the services the shop is still of use, with none it is not."""
-        states = ask()
-        if not any(state.ok for state in states.values()):
-            raise Unavailable("Not ready: no service is.", **_in_json(states))
-        return {"status": _status(states), "service": NAME, **_in_json(states)}
+        found = check()
+        is_ready = any(each.ok for each in found.values())
+        return _report(found, "" if is_ready else "Not ready: no service is.")
 
     @about.get("/health")
     def health() -> dict[str, object]:
-        states = ask()
-        away = [name for name, state in states.items() if not state.ok]
-        if away:
-            raise Unavailable(f"Not well: {', '.join(away)}.", **_in_json(states))
-        return {"status": _status(states), "service": NAME, **_in_json(states)}
+        found = check()
+        away = ", ".join(name for name, each in found.items() if not each.ok)
+        return _report(found, f"Not well: {away}." if away else "")
 
     return about
+
+
+def _report(found: Mapping[str, ServiceHealth], problem: str) -> dict[str, object]:
+    """:raise Unavailable: there is a problem."""
+    services = {name: "ok" if each.ok else "away" for name, each in found.items()}
+    milliseconds = {name: each.milliseconds and round(each.milliseconds, 1) for name, each in found.items()}
+    if problem:
+        raise Unavailable(problem, services=services, milliseconds=milliseconds)
+    status = "ok" if all(each.word == "works" for each in found.values()) else "degraded"
+    return {"status": status, "service": NAME, "services": services, "milliseconds": milliseconds}
 
 
 def keep_metrics_inside() -> None:
@@ -66,51 +72,42 @@ def keep_metrics_inside() -> None:
         raise NotFound("There is nothing here.")
 
 
-def _once_a_second(services: Clients) -> Callable[[], dict[str, State]]:
+def _once_a_second(services: Clients) -> Callable[[], dict[str, ServiceHealth]]:
     """Asking is dear, and anybody may have us do it: those who come at once share an answer."""
     lock = Lock()
-    known: dict[str, State] = {}
+    known: dict[str, ServiceHealth] = {}
     until = 0.0
 
-    def ask() -> dict[str, State]:
+    def check() -> dict[str, ServiceHealth]:
         nonlocal known, until
         with lock:
             if time.monotonic() >= until:
-                known = ask_all(services)
+                known = check_all(services)
                 until = time.monotonic() + SECONDS
             return known
 
-    return ask
+    return check
 
 
-def ask_all(services: Clients) -> dict[str, State]:
+def check_all(services: Clients) -> dict[str, ServiceHealth]:
     """Ask all at once; who has not answered after a second counts as away, whatever it is doing."""
-    pool = ThreadPoolExecutor(sum(map(len, services.values())))
-    answers = {name: [pool.submit(_milliseconds, each) for each in clients] for name, clients in services.items()}
-    pool.shutdown(wait=False)
-    wait(chain.from_iterable(answers.values()), timeout=SECONDS)
-    return {name: _state(each) for name, each in answers.items()}
+    instances = {(name, at): each for name, clients in services.items() for at, each in enumerate(clients)}
+    answered = call_all({key: partial(_milliseconds, client) for key, client in instances.items()}, SECONDS)
+    return {
+        name: _health([answered[name, at] for at in range(len(clients)) if (name, at) in answered], len(clients))
+        for name, clients in services.items()
+    }
 
 
 def _milliseconds(client: ServiceClient) -> float:
+    """How long it takes to say that it is ready."""
     begin = time.perf_counter()
     client.call("GET", "/health/ready", seconds=SECONDS)
     return (time.perf_counter() - begin) * 1000
 
 
-def _state(answers: Sequence[Future[float]]) -> State:
-    fine = [each.result() for each in answers if each.done() and not each.exception()]
-    return State(ok=bool(fine), milliseconds=min(fine, default=None), instances=len(answers), instances_ok=len(fine))
-
-
-def _status(states: Mapping[str, State]) -> str:
-    return "ok" if all(state.word == "works" for state in states.values()) else "degraded"
-
-
-def _in_json(states: Mapping[str, State]) -> dict[str, Any]:
-    return {
-        "services": {name: "ok" if state.ok else "away" for name, state in states.items()},
-        "milliseconds": {
-            name: None if state.milliseconds is None else round(state.milliseconds, 1) for name, state in states.items()
-        },
-    }
+def _health(milliseconds: Sequence[float], instances: int) -> ServiceHealth:
+    ok = len(milliseconds)
+    return ServiceHealth(
+        ok=bool(ok), milliseconds=min(milliseconds, default=None), instances=instances, instances_ok=ok
+    )

@@ -9,6 +9,8 @@ from threading import Lock
 
 from flask import Request, Response
 
+from shopkit.errors import NotFound
+
 WORTH_COMPRESSING = 1024  # bytes
 
 _REFUSED = re.compile(r"q=0(\.0{0,3})?")
@@ -61,7 +63,9 @@ class StaticFiles:
         self._lock = Lock()  # of several that come at once one compresses
 
     def get(self, name: str) -> StaticAnswer:
-        """:raise KeyError: there is no such file."""
+        """:raise NotFound: there is no such file."""
+        if name not in self._paths:
+            raise NotFound("There is nothing here.")
         path = self._paths[name]
         with self._lock:
             if name not in self._answers:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Response, make_response, render_template, request
 
-from pages.api_docs import TITLES
+from pages.openapi import TITLES
 
 _STYLE = (Path(__file__).parent / "static" / "status.css").read_text()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -20,7 +20,7 @@ _CSP = (
 
 
 @dataclass(frozen=True)
-class State:
+class ServiceHealth:
     """How one service is: whether it can be used, how long it took to say so, and how many of its instances work."""
 
     ok: bool
@@ -42,10 +42,10 @@ def is_wanted() -> bool:
     return accept["text/html"] > accept["application/json"]
 
 
-def page(states: Mapping[str, State]) -> Response:
-    services = [(TITLES[name], name, state) for name, state in states.items()]
+def page(found: Mapping[str, ServiceHealth]) -> Response:
+    services = [(TITLES[name], name, health) for name, health in found.items()]
     html = render_template(
-        "status.html", services=services, overall=_overall(states), style=_STYLE, now=datetime.now(UTC)
+        "status.html", services=services, overall=_overall(found), style=_STYLE, now=datetime.now(UTC)
     )
     response = make_response(html)
     response.cache_control.no_store = True
@@ -54,9 +54,9 @@ def page(states: Mapping[str, State]) -> Response:
     return response
 
 
-def _overall(states: Mapping[str, State]) -> tuple[str, str]:
+def _overall(found: Mapping[str, ServiceHealth]) -> tuple[str, str]:
     """In a word and in a sentence."""
-    words = [state.word for state in states.values()]
+    words = [health.word for health in found.values()]
     if away := words.count("away"):
         verb = "is" if away == 1 else "are"
         return "away", f"{away} of {len(words)} services {verb} away"

@@ -9,7 +9,7 @@ import requests
 import schemathesis
 from flask import Flask
 
-from pages import api_docs
+from pages import api_docs, openapi
 from routing import SERVICES
 from shopkit import errors, logs
 
@@ -114,7 +114,7 @@ def test_operations_have_one_tag_a_service_in_the_order_of_the_routing_and_ids_o
 
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     tags = [tag["name"] for tag in document["tags"]]
-    assert tags == [api_docs.TITLES[name] for name in (*SERVICES, "api-gateway")]
+    assert tags == [openapi.TITLES[name] for name in (*SERVICES, "api-gateway")]
     assert list(dict.fromkeys(tuple(each["tags"]) for each in operations)) == [(tag,) for tag in tags]
     assert len({each["operationId"] for each in operations}) == len(operations)
 

@@ -9,6 +9,7 @@ from flask import Flask, request
 
 from pages import static_answers
 from pages.static_answers import StaticAnswer, StaticFiles, accepts_gzip, is_known
+from shopkit.errors import NotFound
 
 BODY = b"var shop = 1;\n" * 1000
 NOISE = b"".join(sha256(bytes([each])).digest() for each in range(128))
@@ -138,7 +139,7 @@ def test_a_file_is_read_and_compressed_when_it_is_asked_for_and_once(tmp_path, m
     assert files.get("a.js") is files.get("a.js")
 
     assert made == [BODY]
-    with pytest.raises(KeyError):
+    with pytest.raises(NotFound):
         files.get("b.js")
 
 

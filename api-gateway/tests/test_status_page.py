@@ -7,12 +7,12 @@ import pytest
 from flask import Flask
 
 from pages import status_page
-from pages.status_page import State
+from pages.status_page import ServiceHealth
 from routing import SERVICES
 
-FINE = State(ok=True, milliseconds=12.34, instances=1, instances_ok=1)
-STRAINED = State(ok=True, milliseconds=3, instances=3, instances_ok=2)
-AWAY = State(ok=False, milliseconds=None, instances=1, instances_ok=0)
+FINE = ServiceHealth(ok=True, milliseconds=12.34, instances=1, instances_ok=1)
+STRAINED = ServiceHealth(ok=True, milliseconds=3, instances=3, instances_ok=2)
+AWAY = ServiceHealth(ok=False, milliseconds=None, instances=1, instances_ok=0)
 
 
 @pytest.fixture
