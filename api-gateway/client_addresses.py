@@ -29,7 +29,7 @@ def trust_proxies(proxies: int, app: "WSGIApplication") -> "WSGIApplication":
     return ProxyFix(plainly, x_for=proxies, x_proto=proxies, x_host=proxies)
 
 
-def named_visitor(forwarded_for: str, trusted_proxies: int) -> str | None:
+def visitor_address(forwarded_for: str, trusted_proxies: int) -> str | None:
     """The visitor's address in the `X-Forwarded-For` of an application that asks for it.
 
     The application writes one address, and each trusted proxy after it appends one. A chain of another length is not

@@ -10,10 +10,11 @@ from werkzeug.exceptions import MethodNotAllowed
 from browsers.origins import METHODS, VARY, Origins, is_preflight
 from browsers.security_headers import security_headers_for
 from forwarding.headers import Headers
-from forwarding.proxy import Proxy, Reply
+from forwarding.proxy import Proxy
+from forwarding.responses import Response
 from forwarding.tunnel import Tunnels
-from limits.rate_limits import Limits
-from routing import Route, find
+from limits.rate_limits import RateLimits
+from routing import Route, find_route
 from shopkit import errors, logs
 from shopkit.errors import ShopError
 from shopkit.metrics import Metrics
@@ -37,71 +38,71 @@ class Dispatcher:
     pages: "WSGIApplication"
     proxy: Proxy
     tunnels: Tunnels
-    limits: Limits
+    limits: RateLimits
     origins: Origins
     metrics: Metrics
     max_body_bytes: int
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         # The target as it was sent: WSGI's own path is decoded, and could not be passed on unchanged.
-        route = find(environ["RAW_URI"])
+        route = find_route(environ["RAW_URI"])
         if route is None or is_preflight(environ):
-            return self._show_page(environ, start_response)
+            return self._answer_with_page(environ, start_response)
         began = time.perf_counter()
         logs.begin_request(environ.get("HTTP_X_REQUEST_ID", ""))
         request = Request(environ)
         request.max_content_length = self.max_body_bytes
-        reply = self._answer(request, route)
-        self._finish(request, f"/{route.entry}", reply, began)
-        return reply.start(environ, start_response)
+        response = self._answer(request, route)
+        self._record(request, f"/{route.first_segment}", response, began)
+        return response.start(environ, start_response)
 
-    def _show_page(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+    def _answer_with_page(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         began = time.perf_counter()
         request = Request(environ)
         try:
             limits = self.limits.admit_page(request, is_preflight=is_preflight(environ)).items()
         except ShopError as error:
             logs.begin_request(environ.get("HTTP_X_REQUEST_ID", ""))
-            reply = _problem(error)
-            self._add_ours(request, reply.headers)
-            self._finish(request, "refused", reply, began)
-            return reply.start(environ, start_response)
+            response = _problem(error)
+            self._add_own_headers(request, response.headers)
+            self._record(request, "refused", response, began)
+            return response.start(environ, start_response)
 
         def start(status: str, headers: Headers, *exc_info: Any) -> "Callable[[bytes], object]":
             return start_response(status, [*headers, *limits], *exc_info)
 
         return self.pages(environ, start)
 
-    def _answer(self, request: Request, route: Route) -> Reply:
+    def _answer(self, request: Request, route: Route) -> Response:
         limits: dict[str, str] = {}
         try:
             if request.method not in METHODS:
                 raise MethodNotAllowed(METHODS)
             limits = self.limits.admit(request, route)
-            reply = self._pass_on(request, route)
+            response = self._forward(request, route)
         except Exception as error:  # the one place that turns errors into answers, here as in Flask
-            reply = _problem(error)
-        reply.headers += limits.items()
-        self._add_ours(request, reply.headers)
-        return reply
+            response = _problem(error)
+        response.headers += limits.items()
+        self._add_own_headers(request, response.headers)
+        return response
 
-    def _finish(self, request: Request, rule: str, reply: Reply, began: float) -> None:
+    def _record(self, request: Request, rule: str, response: Response, began: float) -> None:
         seconds = time.perf_counter() - began
-        logs.finish_request(request.method, request.path, reply.status, seconds)
-        self.metrics.finish_request(request.method, rule, reply.status, seconds)
+        logs.finish_request(request.method, request.path, response.status, seconds)
+        self.metrics.finish_request(request.method, rule, response.status, seconds)
 
-    def _pass_on(self, request: Request, route: Route) -> Reply:
-        if route.is_session and request.environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-            self.origins.refuse_strangers(request)
+    def _forward(self, request: Request, route: Route) -> Response:
+        if route.is_socket_io and request.environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            self.origins.refuse_unknown_origin(request)
             return self.tunnels.open(request, route)
         return self.proxy.forward(request, route)
 
-    def _add_ours(self, request: Request, headers: Headers) -> None:
+    def _add_own_headers(self, request: Request, headers: Headers) -> None:
         headers.append(("X-Request-ID", logs.request_id()))
         headers += [VARY, *self.origins.cors_headers(request)]
         headers += security_headers_for(request.scheme, headers)
 
 
-def _problem(error: Exception) -> Reply:
+def _problem(error: Exception) -> Response:
     problem = errors.answer(error)
-    return Reply(problem.status_code, list(problem.headers.items()), [problem.get_data()])
+    return Response(problem.status_code, list(problem.headers.items()), [problem.get_data()])

@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from forwarding.spool import DiskSpace
-from forwarding.upstreams import Service
+from forwarding.upstreams import UpstreamPool
 from routing import SERVICES
 
 
@@ -32,8 +32,8 @@ class GatewayMetrics:
 class Gauges(Collector):
     """What is the case at the moment, looked up when Prometheus asks."""
 
-    def __init__(self, services: Iterable[Service], open_sockets: Sized, disk: DiskSpace) -> None:
-        self._upstreams = [(service.name, each) for service in services for each in service.upstreams]
+    def __init__(self, pools: Iterable[UpstreamPool], open_sockets: Sized, disk: DiskSpace) -> None:
+        self._upstreams = [(pool.service, each) for pool in pools for each in pool.upstreams]
         self._open_sockets = open_sockets
         self._disk = disk
 

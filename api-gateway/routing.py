@@ -21,22 +21,22 @@ class Route:
     """The way to a service.
 
     :param target: what to ask it for, spelt as the client spelt it.
-    :param prefix: what was removed in front of that.
-    :param entry: what led there: the one of the table.
+    :param removed_prefix: what was removed in front of that.
+    :param first_segment: what led there: the one of the table.
     """
 
     service: str
     target: str
-    prefix: str
-    entry: str
+    removed_prefix: str
+    first_segment: str
 
     @property
-    def is_session(self) -> bool:
+    def is_socket_io(self) -> bool:
         """Whether requests belong together and need the same instance of the service."""
-        return self.entry == SOCKET_IO
+        return self.first_segment == SOCKET_IO
 
 
-def find(target: str) -> Route | None:
+def find_route(target: str) -> Route | None:
     """Find the way for a request's target, just as it was sent.
 
     The decoded segments decide; what a service might read in another way than we do leads nowhere.
@@ -56,8 +56,8 @@ def find(target: str) -> Route | None:
     return Route(
         service=_SERVICE_OF[first],
         target="/" + "/".join(segments[len(removed) :]) + question_mark + query,
-        prefix="".join(f"/{each}" for each in removed),
-        entry=first,
+        removed_prefix="".join(f"/{each}" for each in removed),
+        first_segment=first,
     )
 
 

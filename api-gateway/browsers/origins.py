@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-EVERYBODY = "*"
+ANY = "*"
 VARY = ("Vary", "Origin")
 
 _OPTIONS: dict[str, Any] = {
@@ -31,16 +31,16 @@ _OPTIONS: dict[str, Any] = {
 
 
 class Origins:
-    """Those that are welcome beside our own; whoever is not named is welcome without credentials at most.
+    """Those that are allowed beside our own; whoever is not named is allowed without credentials at most.
 
     :param app: the gateway's own pages, which say the same to browsers, and answer preflights for all paths.
     """
 
-    def __init__(self, welcome: AbstractSet[str], app: Flask) -> None:
-        self._welcome = welcome
-        named = {"origins": sorted(welcome - {EVERYBODY}), "supports_credentials": True}
-        everybody = {"origins": [EVERYBODY] if EVERYBODY in welcome else [], "send_wildcard": True}
-        self._options = [get_cors_options(app, {**_OPTIONS, **whose}) for whose in (named, everybody)]
+    def __init__(self, allowed: AbstractSet[str], app: Flask) -> None:
+        self._allowed = allowed
+        named = {"origins": sorted(allowed - {ANY}), "supports_credentials": True}
+        any_other = {"origins": [ANY] if ANY in allowed else [], "send_wildcard": True}
+        self._options = [get_cors_options(app, {**_OPTIONS, **whose}) for whose in (named, any_other)]
         app.before_request(_answer_preflight)
         app.after_request(self._permit)
 
@@ -53,13 +53,13 @@ class Origins:
                 return [(name, str(text)) for name, text in allowed.items()]
         return []
 
-    def refuse_strangers(self, request: Request) -> None:
+    def refuse_unknown_origin(self, request: Request) -> None:
         """Browsers open WebSockets across origins without asking first, so the answer has to be here.
 
         :raise NotAllowed: a page of an origin that is neither ours nor one of these.
         """
         origin = request.headers.get("Origin", "").lower()
-        if origin and origin.partition("://")[2] != request.host and self._welcome.isdisjoint({origin, EVERYBODY}):
+        if origin and origin.partition("://")[2] != request.host and self._allowed.isdisjoint({origin, ANY}):
             raise NotAllowed("Pages of this site may not connect to the shop.")
 
     def _permit(self, response: Response) -> Response:

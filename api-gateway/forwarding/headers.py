@@ -20,25 +20,25 @@ HOP_BY_HOP = frozenset(
     | {"trailer", "transfer-encoding", "upgrade"}
 )
 # Not taken over from a client's request: we say these ourselves, or our server has dealt with them (`Expect`).
-OURS_TO_SAY = (
+NOT_FORWARDED = (
     HOP_BY_HOP
     | {"content-length", "expect", "forwarded", "host", "x-real-ip", "x-request-id", "x-upstream"}
     | {"x-service-authorization"}
     | {PUBLIC_URL.lower()}
 )
 # Not taken over from a service's answer.
-OURS_TO_ANSWER = HOP_BY_HOP | {"date", "server", "x-request-id"}
+NOT_RETURNED = HOP_BY_HOP | {"date", "server", "x-request-id"}
 
 
-def for_service(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
+def request_headers(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
     """What a service is sent of a client's headers, and what we say of the client."""
     sent = [(_name(key), text) for key, text in environ.items() if key.startswith("HTTP_")]
-    headers = dict(_passed_on(sent, OURS_TO_SAY, "x-forwarded-"))
+    headers = dict(_end_to_end(sent, NOT_FORWARDED, "x-forwarded-"))
     for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(key):
             headers[_name("HTTP_" + key)] = environ[key]
-    if route.prefix:
-        headers["X-Forwarded-Prefix"] = route.prefix
+    if route.removed_prefix:
+        headers["X-Forwarded-Prefix"] = route.removed_prefix
     headers["X-Forwarded-For"] = environ.get("REMOTE_ADDR", "")
     headers["X-Forwarded-Proto"] = environ["wsgi.url_scheme"]
     headers["X-Forwarded-Host"] = environ.get("HTTP_HOST", "")
@@ -46,9 +46,9 @@ def for_service(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
     return headers
 
 
-def for_client(headers: Iterable[tuple[str, str]]) -> Headers:
+def response_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     """What a client is told of the headers of a service's answer."""
-    return _passed_on(headers, OURS_TO_ANSWER, "access-control-")
+    return _end_to_end(headers, NOT_RETURNED, "access-control-")
 
 
 @lru_cache(1000)
@@ -57,14 +57,14 @@ def _name(key: str) -> str:
     return key[5:].replace("_", "-").title()
 
 
-def _passed_on(headers: Iterable[tuple[str, str]], not_these: AbstractSet[str], nor_this_prefix: str) -> Headers:
+def _end_to_end(headers: Iterable[tuple[str, str]], not_these: AbstractSet[str], nor_this_start: str) -> Headers:
     """The headers without those of the connection: the known ones, and those that `Connection` names."""
     kept, options = [], ""
     for each in headers:
         name = each[0].lower()
         if name == "connection":
             options += "," + each[1].lower()
-        elif name not in not_these and not name.startswith(nor_this_prefix):
+        elif name not in not_these and not name.startswith(nor_this_start):
             kept.append(each)
     if options in ("", ",keep-alive", ",close"):
         return kept

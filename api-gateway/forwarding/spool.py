@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from threading import Condition, Lock, Thread
 from typing import IO, Protocol
 
-CHUNK = 64 * 1024
+CHUNK = 64 * 1024  # bytes that are read at once
 MEMORY_BYTES = 64 * 1024
 DISK_BYTES = 16 * 1024 * 1024
 SPILL_SECONDS = 0.01  # a client that takes what is in memory within this time needs no file

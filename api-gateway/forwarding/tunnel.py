@@ -3,7 +3,6 @@
 A client's frames are followed as they pass: those that are too long, or too many for too long, end the WebSocket.
 """
 
-import math
 import socket
 import time
 from _thread import start_new_thread
@@ -16,26 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request
 
-from forwarding.proxy import CHUNK, Answer, HangUp, Proxy, Reply
+from forwarding.proxy import Proxy
+from forwarding.responses import HangUp, Response, UpstreamResponse
+from forwarding.spool import CHUNK
+from forwarding.websocket_frames import FrameLimit, FrameParser
 from routing import Route
 from shopkit.addresses import network
 from shopkit.errors import TooManyRequests, Unavailable
 from shopkit.server import handshakes
-from shopkit.server.pacing import Bucket, Rate
 from shopkit.server.shutdown_hooks import at_stop
 from shopkit.server.transport import take_over
-from shopkit.server.websockets import MAX_MESSAGE_BYTES, Status, Violation, close_frame
+from shopkit.server.websockets import Status, Violation, close_frame
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
-MAX_HEADER_BYTES = 14  # of a frame
 IDLE_SECONDS = 60  # Engine.IO lets both sides be heard every 25
-GOODBYE_SECONDS = 1  # for the end of a frame, and for the client's answer to our last one
+CLOSING_SECONDS = 1  # for the end of a frame, and for the client's answer to our last one
 GOING_AWAY = close_frame(Status.GOING_AWAY)
-FRAMES = Rate(burst=400, per_second=20)  # of a client; who sends more waits, and its bytes stay where they are
-PATIENCE_SECONDS = 20.0  # if it would have to wait longer, it is cut off
 
 
 class Tunnels:
@@ -52,13 +50,13 @@ class Tunnels:
         self._of_address: Counter[str] = Counter()
         self._lock = Lock()
         self._open: set[Tunnel] = set()
-        self.are_ending = False
+        self.is_shutting_down = False
         at_stop(self.close_all)
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, request: Request, route: Route) -> Reply:
+    def open(self, request: Request, route: Route) -> Response:
         """Ask the service for a WebSocket.
 
         Only if it answers 101 does the client get a bare connection to it; any other answer is relayed as always.
@@ -68,16 +66,16 @@ class Tunnels:
         :raise Unavailable: there are as many as there may be, or this process is about to end.
         """
         handshakes.check(request.environ)
-        if self.are_ending or not self._places.acquire(blocking=False):
+        if self.is_shutting_down or not self._places.acquire(blocking=False):
             raise Unavailable("Too many people are connected at the moment; try again.")
         with ExitStack() as held:
             held.callback(self._places.release)
             held.enter_context(self._counted(network(request.remote_addr or "")))
-            answer = self._proxy.send(request, route, UPGRADE)
-            if answer.raw.status != 101:
-                return self._proxy.relay(answer)
-            held.callback(answer.close)
-            return Agreement(self, answer, held.pop_all())
+            upstream = self._proxy.send(request, route, UPGRADE)
+            if upstream.raw.status != 101:
+                return self._proxy.relay(upstream)
+            held.callback(upstream.close)
+            return SwitchingProtocols(self, upstream, held.pop_all())
 
     @contextmanager
     def _counted(self, address: str) -> Iterator[None]:
@@ -103,13 +101,13 @@ class Tunnels:
 
     def close_all(self) -> None:
         """Take leave of everybody, and let nobody in any more; does not wait for it, as signal handlers must not."""
-        self.are_ending = True
-        start_new_thread(self._take_leave, ())
+        self.is_shutting_down = True
+        start_new_thread(self._close_all, ())
 
-    def _take_leave(self) -> None:
+    def _close_all(self) -> None:
         for tunnel in list(self._open):
             tunnel.end()
-        time.sleep(GOODBYE_SECONDS)
+        time.sleep(CLOSING_SECONDS)
         for tunnel in list(self._open):
             tunnel.hang_up()
 
@@ -121,8 +119,8 @@ class Tunnel:
         self._tunnels = tunnels
         self._client = client
         self._service = service
-        self._frames = Frames()
-        self._pace = Pace()
+        self._downloaded = FrameParser()
+        self._limit = FrameLimit()
         self._is_done = Event()
         self._refusal = b""  # what the client is told if it breaks a rule
 
@@ -133,7 +131,7 @@ class Tunnel:
         upload.start()
         try:
             self._download(first)
-            upload.join(GOODBYE_SECONDS)
+            upload.join(CLOSING_SECONDS)
         finally:
             self._is_done.set()
             self.hang_up()
@@ -141,7 +139,7 @@ class Tunnel:
 
     def end(self) -> None:
         """End the download at once, unless a frame is half-way: then it ends by itself after that frame."""
-        if self._frames.are_whole:
+        if self._downloaded.is_between_frames:
             _shut_down(self._service)
 
     def hang_up(self) -> None:
@@ -157,8 +155,8 @@ class Tunnel:
             self._service.shutdown(socket.SHUT_WR)
 
     def _pass_up(self) -> None:
-        for chunk in _chunks(self._client):
-            self._is_done.wait(self._pace.follow(chunk))
+        for chunk in _received(self._client):
+            self._is_done.wait(self._limit.feed(chunk))
             self._service.sendall(chunk)
 
     def _refuse(self, violation: Violation) -> None:
@@ -169,8 +167,8 @@ class Tunnel:
     def _download(self, first: bytes) -> None:
         """The only one that writes to the client, and so the one that sends the Close frame."""
         with suppress(OSError):
-            for chunk in chain([first], _chunks(self._service)):
-                self._frames.follow(chunk)
+            for chunk in chain([first], _received(self._service)):
+                self._downloaded.feed(chunk)
                 self._client.sendall(chunk)
                 if self._is_over:
                     break
@@ -180,81 +178,19 @@ class Tunnel:
 
     @property
     def _is_over(self) -> bool:
-        return (self._tunnels.are_ending or bool(self._refusal)) and self._frames.are_whole
+        return (self._tunnels.is_shutting_down or bool(self._refusal)) and self._downloaded.is_between_frames
 
 
-class Frames:
-    """Follows frames (RFC 6455, section 5.2), to know when one of ours can be put between two.
-
-    :param most: bytes of one.
-    """
-
-    def __init__(self, most: float = math.inf) -> None:
-        self._most = most
-        self._header = b""  # what there is of one that is not complete
-        self._missing = 0  # bytes until the next one
-
-    @property
-    def are_whole(self) -> bool:
-        return not (self._header or self._missing)
-
-    def follow(self, data: bytes) -> int:
-        """Look at what passes, and say how many frames began in it.
-
-        :raise Violation: one is too long.
-        """
-        if self._missing >= len(data):
-            self._missing -= len(data)
-            return 0
-        data, at, number = self._header + data, self._missing, 0
-        while size := _frame_size(data, at):
-            if size > self._most:
-                raise Violation(Status.TOO_BIG, "a frame is too long")
-            at, number = at + size, number + 1
-        self._header, self._missing = data[at:], max(0, at - len(data))
-        return number
-
-
-class Pace:
-    """How fast a client may send frames, and how long they may be."""
-
-    def __init__(self) -> None:
-        self._frames = Frames(MAX_MESSAGE_BYTES + MAX_HEADER_BYTES)
-        self._bucket = Bucket(FRAMES, time.monotonic())
-
-    def follow(self, data: bytes) -> float:
-        """Look at what passes, and say how many seconds it has to wait.
-
-        :raise Violation: a frame is too long, or there are too many.
-        """
-        seconds = self._bucket.take(time.monotonic(), self._frames.follow(data))
-        if seconds > PATIENCE_SECONDS:
-            raise Violation(Status.POLICY, "too many frames")
-        return seconds
-
-
-def _frame_size(data: bytes, at: int) -> int:
-    """Header and payload, in bytes; 0 if the header is not complete. Clients mask what they send, servers do not."""
-    if len(data) < at + 2:
-        return 0
-    length = data[at + 1] & 0x7F
-    end = at + 2 + {126: 2, 127: 8}.get(length, 0)
-    if len(data) < end:
-        return 0
-    key = 4 if data[at + 1] & 0x80 else 0
-    return end - at + key + (int.from_bytes(data[at + 2 : end]) if length > 125 else length)
-
-
-class Agreement(Reply):
+class SwitchingProtocols(Response):
     """The service's 101: passed on like any answer, but then the connection is no longer the server's.
 
     :param held: what to give back at the end.
     """
 
-    def __init__(self, tunnels: Tunnels, answer: Answer, held: ExitStack) -> None:
-        super().__init__(answer.raw.status, list(answer.raw.headers.items()), [], answer.raw.reason or "")
+    def __init__(self, tunnels: Tunnels, upstream: UpstreamResponse, held: ExitStack) -> None:
+        super().__init__(upstream.raw.status, list(upstream.raw.headers.items()), [], upstream.raw.reason or "")
         self._tunnels = tunnels
-        self._raw: Any = answer.raw
+        self._raw: Any = upstream.raw
         self._held = held
 
     def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -266,7 +202,7 @@ class Agreement(Reply):
         raise HangUp
 
 
-def _chunks(source: socket.socket) -> Iterator[bytes]:
+def _received(source: socket.socket) -> Iterator[bytes]:
     """What arrives, until the end or an error: gevent raises in `recv` when another thread shuts the socket down."""
     with suppress(OSError):
         while chunk := source.recv(CHUNK):

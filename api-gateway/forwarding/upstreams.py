@@ -11,12 +11,12 @@ from shopkit.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-FAILURES = 5  # in a row, until an upstream is left alone
-REST_SECONDS = 1.0  # for how long at first; twice as long each time it fails again
-LONGEST_REST_SECONDS = 10.0
-BUSY_SECONDS = 1.0  # for how long a request waits for one of the slots, where all are taken
-LOOK_AGAIN_SECONDS = 0.05
-TRUSTED_AGAIN = 32  # requests at once: an upstream that has come so far may have as many as ever
+FAILURES_TO_OPEN = 5  # in a row, until an upstream is left alone
+OPEN_SECONDS = 1.0  # for how long at first; twice as long each time it fails again
+LONGEST_OPEN_SECONDS = 10.0
+WAIT_SECONDS = 1.0  # for how long a request waits for one of the slots, where all are taken
+POLL_SECONDS = 0.05
+SLOW_START_END = 32  # requests at once: an upstream that has come so far may have as many as ever
 
 
 class Upstream:
@@ -31,9 +31,9 @@ class Upstream:
         self.url = url
         self.name = sha256(url.encode()).hexdigest()[:8]
         self._max_in_flight = max_in_flight
-        self._slots: set[Slot] = set()
-        successes = max(1, min(TRUSTED_AGAIN, max_in_flight) - 1)
-        self.breaker = CircuitBreaker(FAILURES, successes, REST_SECONDS, LONGEST_REST_SECONDS, clock)
+        self.slots: set[Slot] = set()
+        successes = max(1, min(SLOW_START_END, max_in_flight) - 1)
+        self.breaker = CircuitBreaker(FAILURES_TO_OPEN, successes, OPEN_SECONDS, LONGEST_OPEN_SECONDS, clock)
 
     @property
     def ceiling(self) -> int:
@@ -44,99 +44,85 @@ class Upstream:
 
     @property
     def in_flight(self) -> int:
-        return len(self._slots)
+        return len(self.slots)
 
-    @property
-    def has_room(self) -> bool:
-        return len(self._slots) < (self._max_in_flight if self.breaker.trial_is_due else self.ceiling)
+    def has_room(self, address_is_busy: bool = False) -> bool:
+        """Whether another request may be in flight, of an address that has many in progress already or of another.
 
-    @property
-    def has_room_for_many(self) -> bool:
-        """Whether an address that has many requests in progress may have a slot: a quarter is kept for all others."""
-        kept = self._max_in_flight // 4 if self.breaker.is_closed else 0
-        return self.has_room and len(self._slots) < self._max_in_flight - kept
+        A quarter is kept for those of other addresses.
+        """
+        if self.breaker.is_closed:
+            kept = self._max_in_flight // 4 if address_is_busy else 0
+            return len(self.slots) < self._max_in_flight - kept
+        return len(self.slots) < (self._max_in_flight if self.breaker.trial_is_due else self.ceiling)
 
     def take(self) -> "Slot":
         if not self.breaker.is_closed:
             self.breaker.begin_trial()
         slot = Slot(self)
-        self._slots.add(slot)
+        self.slots.add(slot)
         return slot
-
-    def release(self, slot: "Slot") -> None:
-        self._slots.discard(slot)
-
-    def succeeded(self, slot: "Slot") -> None:
-        if slot in self._slots and self.breaker.record_success():
-            logger.warning("%s is well again", self.url)
-
-    def failed(self, slot: "Slot") -> None:
-        if slot in self._slots and self.breaker.record_failure():
-            logger.warning("%s fails and is left alone for %g seconds", self.url, self.breaker.open_seconds)
-            # Requests still under way were sent before this: they no longer count, nor does what becomes of them.
-            self._slots.clear()
 
 
 class Slot:
     """The slot of one request at an upstream, from its start until the last byte of the answer."""
 
-    __slots__ = ("_upstream",)
+    __slots__ = ("upstream",)
 
     def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-
-    @property
-    def url(self) -> str:
-        return self._upstream.url
-
-    @property
-    def name(self) -> str:
-        return self._upstream.name
+        self.upstream = upstream
 
     def succeeded(self) -> None:
-        self._upstream.succeeded(self)
+        if self in self.upstream.slots and self.upstream.breaker.record_success():
+            logger.warning("%s is well again", self.upstream.url)
 
     def failed(self) -> None:
-        self._upstream.failed(self)
+        breaker = self.upstream.breaker
+        if self in self.upstream.slots and breaker.record_failure():
+            logger.warning("%s fails and is left alone for %g seconds", self.upstream.url, breaker.open_seconds)
+            # Requests still under way were sent before this: they no longer count, nor does what becomes of them.
+            self.upstream.slots.clear()
 
     def release(self) -> None:
-        self._upstream.release(self)
+        self.upstream.slots.discard(self)
 
 
-class Service:
+class UpstreamPool:
     """All addresses of a service."""
 
-    def __init__(self, name: str, upstreams: Sequence[Upstream], sleep: Callable[[float], object] = time.sleep) -> None:
-        self.name = name
+    def __init__(
+        self, service: str, upstreams: Sequence[Upstream], sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self.service = service
         self.upstreams = upstreams
         self._sleep = sleep
 
-    def take(self, instance: str = "", but: Slot | None = None, *, of_many: bool = False) -> Slot:
+    def take(self, preferred: str = "", avoided: Slot | None = None, *, address_is_busy: bool = False) -> Slot:
         """A slot at the upstream where the fewest requests are in flight; where all are taken, wait a moment for one.
 
-        :param instance: the name of the upstream to ask if it can be asked.
-        :param but: what has just failed, to be avoided if there is another.
-        :param of_many: the address that asks has many requests in progress already.
+        :param preferred: the name of the upstream to ask if it can be asked.
+        :param avoided: what has just failed, to be avoided if there is another.
+        :param address_is_busy: the address that asks has many requests in progress already.
         :raise Unavailable: all are left alone, or have as many requests as they may.
         """
-        free = self._with_room(of_many)
+        free = self._with_room(address_is_busy)
         if not free:
-            raise Unavailable(f"The {in_words(self.name)} is not available at the moment; try again.")
+            raise Unavailable(f"The {in_words(self.service)} is not available at the moment; try again.")
         if len(free) == 1:
             return free[0].take()
-        avoided = but.url if but else ""
+        failed = avoided.upstream if avoided else None
         return min(
             free,
-            key=lambda each: (each.name != instance, each.url == avoided, each.in_flight, random.random()),  # noqa: S311
+            key=lambda each: (each.name != preferred, each is failed, each.in_flight, random.random()),  # noqa: S311
         ).take()
 
-    def _with_room(self, of_many: bool) -> list[Upstream]:
+    def _with_room(self, address_is_busy: bool) -> list[Upstream]:
         """A few addresses can fill a service for a moment: others then come a little later, and not in vain."""
-        for _ in range(round(BUSY_SECONDS / LOOK_AGAIN_SECONDS)):
-            free = [each for each in self.upstreams if (each.has_room_for_many if of_many else each.has_room)]
+        for _ in range(round(WAIT_SECONDS / POLL_SECONDS)):
+            free = [each for each in self.upstreams if each.has_room(address_is_busy)]
             if free or not any(each.breaker.is_closed for each in self.upstreams):
                 return free
-            self._sleep(LOOK_AGAIN_SECONDS)
+            self._sleep(POLL_SECONDS)
         return []
 
 

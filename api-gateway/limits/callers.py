@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from requests.adapters import BaseAdapter
 
-from forwarding.upstreams import Service
+from forwarding.upstreams import UpstreamPool
 from limits.soft_dependency import Away, SoftDependency
 from shopkit.circuit_breaker import Clock
 from shopkit.errors import NotSignedIn, ShopError, UpstreamRefused
@@ -27,25 +27,25 @@ class Caller(NamedTuple):
     role: str
 
 
-WhoIs = Callable[[str], Caller | None]
+Introspect = Callable[[str], Caller | None]
 """Takes an access token and returns whose it is, None for nobody's; raises ShopError if it cannot tell."""
 
 
-def ask_auth(auth: Service, adapter: BaseAdapter | None = None) -> WhoIs:
+def introspection(auth: UpstreamPool, adapter: BaseAdapter | None = None) -> Introspect:
     """A way to ask the auth service. It has little time to answer; if that is not enough, its breaker does not mind."""
-    clients = {each.url: ServiceClient(auth.name, each.url, adapter) for each in auth.upstreams}
+    clients = {each.url: ServiceClient(auth.service, each.url, adapter) for each in auth.upstreams}
 
-    def who_is(token: str) -> Caller | None:
+    def introspect(token: str) -> Caller | None:
         slot = auth.take()
         try:
-            user = clients[slot.url].call("POST", "/validate", token=token, seconds=ASK_SECONDS)["user"]
+            user = clients[slot.upstream.url].call("POST", "/validate", token=token, seconds=ASK_SECONDS)["user"]
             return Caller(str(user["id"]), str(user["role"]))
         except (NotSignedIn, UpstreamRefused):
             return None
         finally:
             slot.release()
 
-    return who_is
+    return introspect
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -57,8 +57,8 @@ def bearer_token(authorization: str) -> str | None:
 class Callers:
     """Remembers whose tokens these are; the tokens themselves are not kept."""
 
-    def __init__(self, who_is: WhoIs, clock: Clock) -> None:
-        self._who_is = who_is
+    def __init__(self, introspect: Introspect, clock: Clock) -> None:
+        self._introspect = introspect
         self._clock = clock
         not_ours = (ShopError, ValueError, LookupError, TypeError)  # away, or not our auth service at all
         self._auth = SoftDependency("the auth service", "new tokens count by address", not_ours, clock)
@@ -114,7 +114,7 @@ class Callers:
 
     def _ask(self, digest: bytes, token: str) -> None:
         try:
-            caller = self._auth.call(lambda: self._who_is(token))
+            caller = self._auth.call(lambda: self._introspect(token))
         except Away:
             return
         with self._lock:

@@ -14,7 +14,7 @@ Key = tuple[str, str]
 """A service, and an address."""
 
 
-class _Line:
+class _Queue:
     """Of one address at one service: how many requests are in progress, and who waits, the first one first."""
 
     __slots__ = ("in_progress", "waiting")
@@ -34,7 +34,7 @@ class ConcurrencyLimit:
         self._most = most
         self._wait_seconds = wait_seconds
         self._lock = Lock()
-        self._lines: dict[Key, _Line] = {}
+        self._queues: dict[Key, _Queue] = {}
 
     def acquire(self, service: str, address: str) -> "Permit":
         """A permit for one request, at once or after a short wait; it has to be released.
@@ -43,61 +43,61 @@ class ConcurrencyLimit:
         """
         key = service, address
         with self._lock:
-            line = self._lines.get(key)
-            if line is None:
-                line = self._lines[key] = _Line()
-            if line.in_progress < self._most[service]:
-                line.in_progress += 1
-                return Permit(self, key, is_one_of_many=line.in_progress > FEW)
-            if len(line.waiting) >= MAX_WAITING:
+            queue = self._queues.get(key)
+            if queue is None:
+                queue = self._queues[key] = _Queue()
+            if queue.in_progress < self._most[service]:
+                queue.in_progress += 1
+                return Permit(self, key, address_is_busy=queue.in_progress > FEW)
+            if len(queue.waiting) >= MAX_WAITING:
                 raise _too_many()
             turn = Event()
-            line.waiting.append(turn)
-        return self._wait(key, line, turn)
+            queue.waiting.append(turn)
+        return self._wait(key, queue, turn)
 
-    def _wait(self, key: Key, line: _Line, turn: Event) -> "Permit":
+    def _wait(self, key: Key, queue: _Queue, turn: Event) -> "Permit":
         try:
             turn.wait(self._wait_seconds)
         except BaseException:  # of this thread; a permit that was handed to it meanwhile must not be lost
-            if not self._leave(line, turn):
+            if not self._leave(queue, turn):
                 self.release(key)
             raise
-        if self._leave(line, turn):
+        if self._leave(queue, turn):
             raise _too_many()
-        return Permit(self, key, is_one_of_many=True)
+        return Permit(self, key, address_is_busy=True)
 
-    def _leave(self, line: _Line, turn: Event) -> bool:
+    def _leave(self, queue: _Queue, turn: Event) -> bool:
         """Wait no longer; False if it was one's turn."""
         with self._lock:
             if turn.is_set():
                 return False
-            line.waiting.remove(turn)
+            queue.waiting.remove(turn)
             return True
 
     def release(self, key: Key) -> None:
         """Give a permit to whoever waits longest, or back."""
         with self._lock:
-            line = self._lines[key]
-            if line.waiting:
-                line.waiting.popleft().set()
+            queue = self._queues[key]
+            if queue.waiting:
+                queue.waiting.popleft().set()
                 return
-            line.in_progress -= 1
-            if not line.in_progress:
-                del self._lines[key]
+            queue.in_progress -= 1
+            if not queue.in_progress:
+                del self._queues[key]
 
 
 class Permit:
     """The right to have one request in progress; releasing it again does nothing.
 
-    :ivar is_one_of_many: the address had more than a few in progress when it was given.
+    :ivar address_is_busy: the address had more than a few in progress when it was given.
     """
 
-    __slots__ = ("_key", "_limit", "is_one_of_many")
+    __slots__ = ("_key", "_limit", "address_is_busy")
 
-    def __init__(self, limit: ConcurrencyLimit, key: Key, *, is_one_of_many: bool) -> None:
+    def __init__(self, limit: ConcurrencyLimit, key: Key, *, address_is_busy: bool) -> None:
         self._limit: ConcurrencyLimit | None = limit
         self._key = key
-        self.is_one_of_many = is_one_of_many
+        self.address_is_busy = address_is_busy
 
     def release(self) -> None:
         limit, self._limit = self._limit, None

@@ -14,9 +14,9 @@ from prometheus_client import Counter
 from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected
 
-from client_addresses import named_visitor
+from client_addresses import visitor_address
 from limits.buckets import Bucket, LocalBuckets, Rate, RedisBuckets
-from limits.callers import Callers, WhoIs, bearer_token
+from limits.callers import Callers, Introspect, bearer_token
 from limits.soft_dependency import Away
 from routing import API, Route
 from shopkit.addresses import network
@@ -62,7 +62,7 @@ class Rates:
     registration: Rate | None = None
 
 
-class Limits:
+class RateLimits:
     """Counts requests, and refuses those that are too many.
 
     :param decisions: a counter with the labels `policy` and `decision`.
@@ -73,14 +73,14 @@ class Limits:
         self,
         rates: Rates,
         buckets: LocalBuckets | RedisBuckets,
-        who_is: WhoIs,
+        introspect: Introspect,
         decisions: Counter,
         clock: Clock = time.monotonic,
         trusted_proxies: int = 0,
     ) -> None:
         self._rates = rates
         self._buckets = buckets
-        self._callers = Callers(who_is, clock)
+        self._callers = Callers(introspect, clock)
         self._decisions = cache(decisions.labels)
         self._trusted_proxies = trusted_proxies
 
@@ -95,12 +95,11 @@ class Limits:
         if route.service == "auth-service" and request.method == "POST":
             path = unquote(route.target.partition("?")[0])
             if path in SIGN_IN_PATHS:
-                return self._charge(*self._sign_in_buckets(request, address, path))
+                return self._charge(*self._sign_in_limits(request, address, path))
         if self._rates.requests is None:
             return self._charge((ADDRESS, address, self._rates.address))
         with self._callers.recall(_user_token(request)) as caller:
-            who = f"user {caller.id}" if caller else address
-            return self._charge((REQUESTS, who, self._rates.requests), (ADDRESS, address, self._rates.address))
+            return self._charge(*self._request_limits(f"user {caller.id}" if caller else address, address))
 
     def admit_page(self, request: Request, *, is_preflight: bool) -> dict[str, str]:
         """Count a request that the gateway answers itself: as `admit`, but nobody is asked whose it is.
@@ -112,14 +111,14 @@ class Limits:
             return self._charge((HEALTH, address, self._rates.address and HEALTH_RATE))
         if is_preflight:
             return self._charge((ADDRESS, address, self._rates.address))
-        return self._charge(*self._anonymous_buckets(address))
+        return self._charge(*self._request_limits(address, address))
 
     def _address(self, request: Request) -> str:
         if "HTTP_X_SERVICE_AUTHORIZATION" in request.environ:
-            self._believe_application(request)
+            self._trust_application(request)
         return network(request.remote_addr or "")
 
-    def _believe_application(self, request: Request) -> None:
+    def _trust_application(self, request: Request) -> None:
         """Take an application's word for whose request it passes on: from here on that is where it comes from.
 
         A token that is not known yet is paid for by the address that sends it, before the auth service is asked.
@@ -127,7 +126,8 @@ class Limits:
         token = bearer_token(request.environ["HTTP_X_SERVICE_AUTHORIZATION"]) or ""
         with self._callers.recall(token) as caller:
             if caller is None or caller.role != SERVICE:
-                self._charge(*self._anonymous_buckets(network(request.remote_addr or "")))
+                sender = network(request.remote_addr or "")
+                self._charge(*self._request_limits(sender, sender))
         try:
             caller = self._callers.last_known(token)
         except Away:  # nobody can say whose token it is: the application counts as one address meanwhile
@@ -136,14 +136,14 @@ class Limits:
             raise NotSignedIn("X-Service-Authorization holds no token of a service.", code="wrong_service_token")
         if uncap := request.environ.get(UNCAP):
             uncap()
-        visitor = named_visitor(request.environ.get("HTTP_X_FORWARDED_FOR", ""), self._trusted_proxies)
+        visitor = visitor_address(request.environ.get("HTTP_X_FORWARDED_FOR", ""), self._trusted_proxies)
         if visitor:
             request.environ["REMOTE_ADDR"] = request.remote_addr = visitor
 
-    def _anonymous_buckets(self, address: str) -> Sequence[Limit]:
-        return (REQUESTS, address, self._rates.requests), (ADDRESS, address, self._rates.address)
+    def _request_limits(self, who: str, address: str) -> Sequence[Limit]:
+        return (REQUESTS, who, self._rates.requests), (ADDRESS, address, self._rates.address)
 
-    def _sign_in_buckets(self, request: Request, address: str, path: str) -> Sequence[Limit]:
+    def _sign_in_limits(self, request: Request, address: str, path: str) -> Sequence[Limit]:
         # Not by account alone: somebody who tries passwords from elsewhere would lock its owner out. Only the auth
         # service knows which name and e-mail address are one account; who uses both has twice the rate.
         return (
@@ -198,11 +198,11 @@ def _account(request: Request, names: tuple[str, ...]) -> str:
 
     Whatever names none counts as one and the same, or hiding the name from us would be a way around the limit.
     """
-    who = _named_in_body(request, names) if names else _user_token(request)
+    who = _account_in_body(request, names) if names else _user_token(request)
     return sha256((who or "").encode(errors="replace")).hexdigest()[:32]
 
 
-def _named_in_body(request: Request, names: tuple[str, ...]) -> str:
+def _account_in_body(request: Request, names: tuple[str, ...]) -> str:
     """The name as the auth service compares it; empty if the body is long, or nonsense."""
     if request.content_length is None or request.content_length > MAX_BODY_BYTES:
         return ""

@@ -39,13 +39,10 @@ class SoftDependency:
         try:
             result = function()
         except self._errors as error:
-            self._fail(error)
+            if self.breaker.is_closed:
+                logger.warning("%s is away, so %s (%s: %s)", self._name, self._meanwhile, type(error).__name__, error)
+            self.breaker.record_failure()
             raise Away from error
         if self.breaker.record_success():
             logger.warning("%s is back", self._name)
         return result
-
-    def _fail(self, error: Exception) -> None:
-        if self.breaker.is_closed:
-            logger.warning("%s is away, so %s (%s: %s)", self._name, self._meanwhile, type(error).__name__, error)
-        self.breaker.record_failure()

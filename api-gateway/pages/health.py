@@ -12,10 +12,11 @@ from pages import status_page
 from pages.fan_out import call_all
 from pages.status_page import ServiceHealth
 from routing import SERVICES
+from shop_services import GATEWAY
 from shopkit.errors import NotFound, Unavailable
 from shopkit.http_client import ServiceClient
 
-NAME = "api-gateway"
+NAME = GATEWAY.name
 SECONDS = 1.0
 
 Clients = Mapping[str, Sequence[ServiceClient]]
@@ -64,7 +65,7 @@ def _report(found: Mapping[str, ServiceHealth], problem: str) -> dict[str, objec
     return {"status": status, "service": NAME, "services": services, "milliseconds": milliseconds}
 
 
-def keep_metrics_inside() -> None:
+def restrict_metrics() -> None:
     """Metrics are for machines in our own network: not for public addresses, nor for who comes through a proxy."""
     if request.endpoint != "metrics":
         return

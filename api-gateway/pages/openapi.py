@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 import shop_services
-from routing import find
+from routing import find_route
 from shopkit import __version__
 from shopkit.errors import PROBLEM_JSON, Problem
 
@@ -103,7 +103,7 @@ def merge(apis: Mapping[str, ServiceApi | None]) -> bytes:
 
 def _leads_to(service: str, path: str) -> bool:
     example = re.sub(r"\{[^}]*\}", "1", path)
-    route = find(example)
+    route = find_route(example)
     return route is not None and (route.service, route.target) == (service, example)
 
 

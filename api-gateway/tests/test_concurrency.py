@@ -49,8 +49,8 @@ def test_of_an_address_that_has_more_than_a_few_in_progress_it_is_known():
     permits = [limit.acquire("cart", HERE) for _ in range(concurrency.FEW + 1)]
     other = limit.acquire("cart", THERE)
 
-    assert [each.is_one_of_many for each in permits] == [False] * concurrency.FEW + [True]
-    assert not other.is_one_of_many
+    assert [each.address_is_busy for each in permits] == [False] * concurrency.FEW + [True]
+    assert not other.address_is_busy
 
 
 def test_a_permit_that_is_released_is_there_for_the_next(impatient):
@@ -71,7 +71,7 @@ def test_a_permit_cannot_be_released_twice(impatient):
 
 def test_whoever_waits_longest_is_next(patient):
     held = [patient.acquire("cart", HERE) for _ in range(2)]
-    line = patient._lines["cart", HERE]
+    line = patient._queues["cart", HERE]
     served = []
 
     def wait(name):
@@ -94,7 +94,7 @@ def test_no_more_wait_than_may(patient, monkeypatch):
     held = [patient.acquire("cart", HERE) for _ in range(2)]
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(patient.acquire, "cart", HERE)
-        _until(lambda: patient._lines["cart", HERE].waiting)
+        _until(lambda: patient._queues["cart", HERE].waiting)
 
         with pytest.raises(TooManyRequests):
             patient.acquire("cart", HERE)
@@ -112,7 +112,7 @@ def test_who_waited_in_vain_takes_nothing_with_them(impatient):
     for permit in held:
         permit.release()
 
-    assert impatient._lines == {}
+    assert impatient._queues == {}
 
 
 def test_a_permit_that_comes_when_the_wait_is_interrupted_is_not_lost(patient, monkeypatch):
@@ -128,7 +128,7 @@ def test_a_permit_that_comes_when_the_wait_is_interrupted_is_not_lost(patient, m
         patient.acquire("cart", HERE)
     held[1].release()
 
-    assert patient._lines == {}
+    assert patient._queues == {}
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import pytest
 from flask import Flask, request
 from prometheus_client import Counter
 
-from forwarding.upstreams import Service, Upstream
+from forwarding.upstreams import Upstream, UpstreamPool
 from limits import callers, rate_limits
 from limits.buckets import LocalBuckets, Rate
-from limits.callers import Caller, ask_auth
-from limits.rate_limits import Limits, Rates
+from limits.callers import Caller, introspection
+from limits.rate_limits import RateLimits, Rates
 from limits.soft_dependency import PAUSE_SECONDS
-from routing import find
+from routing import find_route
 from shopkit import errors
 from shopkit.errors import UpstreamTimeout
 
@@ -48,14 +48,14 @@ class Gateway:
         self.clock = clock
         self.auth = Auth()
         self.decisions = Counter("decisions", "Requests counted.", ("policy", "decision"), registry=None)
-        self.limits = Limits(rates, LocalBuckets(self.clock), self.auth, self.decisions, self.clock)
+        self.limits = RateLimits(rates, LocalBuckets(self.clock), self.auth, self.decisions, self.clock)
         app = Flask(__name__)
         errors.init_app(app)
         app.add_url_rule("/<path:_>", view_func=self._answer, methods=["GET", "POST"])
         self._app = app
 
     def _answer(self, _):
-        fields = self.limits.admit(request, find(request.environ["RAW_URI"]))
+        fields = self.limits.admit(request, find_route(request.environ["RAW_URI"]))
         return {"body": request.get_data(as_text=True)}, fields
 
     def __call__(self, path="/cart", token=None, *, address=HERE, **options):
@@ -323,7 +323,7 @@ def test_a_chunked_body_hides_the_account_too(gateway):
 
     def send():
         with gateway._app.test_request_context("/login", method="POST", **chunked):
-            return gateway.limits.admit(request, find("/login"))["RateLimit"]
+            return gateway.limits.admit(request, find_route("/login"))["RateLimit"]
 
     assert [send(), send()] == ['"sign-in";r=1;t=10', '"sign-in";r=0;t=10']
 
@@ -374,15 +374,17 @@ def test_decisions_are_counted(gateway):
 
 
 def test_the_auth_service_says_whose_a_token_is(network):
-    who_is = ask_auth(Service("auth-service", [Upstream("http://auth", 10)]), network)
+    introspect = introspection(UpstreamPool("auth-service", [Upstream("http://auth", 10)]), network)
 
-    assert who_is("alice") == Caller("1", "customer")
-    assert who_is("made-up") is None
+    assert introspect("alice") == Caller("1", "customer")
+    assert introspect("made-up") is None
 
 
 def test_an_auth_service_that_makes_no_sense_is_as_good_as_away(gateway, network):
     network.on("POST", "/validate", ["hello"])
-    gateway.limits._callers._who_is = ask_auth(Service("auth-service", [Upstream("http://auth", 10)]), network)
+    gateway.limits._callers._introspect = introspection(
+        UpstreamPool("auth-service", [Upstream("http://auth", 10)]), network
+    )
 
     assert gateway.get(4, "alice") == [200, 200, 200, 429]
     assert len(network.calls) == 1

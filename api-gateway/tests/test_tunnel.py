@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forwarding import tunnel
-from forwarding.tunnel import Frames
+from forwarding.websocket_frames import FrameParser
 
 pytestmark = pytest.mark.processes
 
@@ -195,26 +195,26 @@ def _frame(opcode, length):
     st.data(),
 )
 def test_a_frame_can_be_put_in_exactly_between_two_others_however_the_bytes_arrive(stream, data):
-    frames = Frames()
+    frames = FrameParser()
     boundaries = {0, *accumulate(map(len, stream))}
     whole = b"".join(stream)
     near = [end + by for end in boundaries for by in range(-12, 13) if 0 <= end + by <= len(whole)]
     cuts = sorted(data.draw(st.sets(st.sampled_from(near) | st.integers(0, len(whole)))) | {0, len(whole)})
 
     for begin, end in pairwise(cuts):
-        frames.follow(whole[begin:end])
+        frames.feed(whole[begin:end])
 
-        assert frames.are_whole == (end in boundaries)
+        assert frames.is_between_frames == (end in boundaries)
 
 
 def test_a_stream_that_arrives_by_single_bytes_is_followed_too():
-    frames, stream = Frames(), [_frame(0x81, 5), _frame(0x82, 300), _frame(0x82, 65536)]
+    frames, stream = FrameParser(), [_frame(0x81, 5), _frame(0x82, 300), _frame(0x82, 65536)]
     boundaries = set(accumulate(map(len, stream)))
 
     for end, byte in enumerate(b"".join(stream), start=1):
-        frames.follow(bytes([byte]))
+        frames.feed(bytes([byte]))
 
-        assert frames.are_whole == (end in boundaries)
+        assert frames.is_between_frames == (end in boundaries)
 
 
 @EVERYWHERE

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarding.upstreams import FAILURES, LONGEST_REST_SECONDS, REST_SECONDS, TRUSTED_AGAIN, Service, Upstream
+from forwarding.upstreams import (
+    FAILURES_TO_OPEN,
+    LONGEST_OPEN_SECONDS,
+    OPEN_SECONDS,
+    SLOW_START_END,
+    Upstream,
+    UpstreamPool,
+)
 from shopkit.circuit_breaker import BreakerState
 from shopkit.errors import Unavailable
 
@@ -14,7 +21,7 @@ def upstream(clock):
     return Upstream("http://a", 100, clock)
 
 
-def _fail(upstream, times=FAILURES):
+def _fail(upstream, times=FAILURES_TO_OPEN):
     for _ in range(times):
         slot = upstream.take()
         slot.failed()
@@ -31,24 +38,24 @@ def _succeed(upstream, times=1):
 def test_no_more_requests_are_in_flight_than_may_be(upstream):
     slots = [upstream.take() for _ in range(100)]
 
-    assert not upstream.has_room
+    assert not upstream.has_room()
     slots.pop().release()
-    assert upstream.has_room
+    assert upstream.has_room()
 
 
 def test_failures_in_a_row_open_the_breaker(upstream):
-    _fail(upstream, FAILURES - 1)
+    _fail(upstream, FAILURES_TO_OPEN - 1)
     assert upstream.breaker.state is CLOSED
 
     _fail(upstream, 1)
 
     assert upstream.breaker.state is OPEN
-    assert not upstream.has_room
+    assert not upstream.has_room()
 
 
 def test_a_success_between_failures_keeps_it_closed(upstream):
     for _ in range(10):
-        _fail(upstream, FAILURES - 1)
+        _fail(upstream, FAILURES_TO_OPEN - 1)
         _succeed(upstream)
 
     assert upstream.breaker.state is CLOSED
@@ -56,37 +63,37 @@ def test_a_success_between_failures_keeps_it_closed(upstream):
 
 def test_a_try_that_takes_long_does_not_keep_others_from_trying(upstream, clock):
     _fail(upstream)
-    clock.now += REST_SECONDS
+    clock.now += OPEN_SECONDS
     upstream.take()
-    assert not upstream.has_room
+    assert not upstream.has_room()
 
-    clock.now += REST_SECONDS
+    clock.now += OPEN_SECONDS
 
-    assert upstream.has_room
+    assert upstream.has_room()
     upstream.take()
-    assert not upstream.has_room
+    assert not upstream.has_room()
 
 
 def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
     _fail(upstream)
 
-    clock.now += REST_SECONDS
+    clock.now += OPEN_SECONDS
     assert upstream.breaker.state is HALF_OPEN
     upstream.take()
 
-    assert not upstream.has_room
+    assert not upstream.has_room()
 
 
 def test_with_each_success_one_more_may_try_until_all_may(upstream, clock):
     _fail(upstream)
-    clock.now += REST_SECONDS
+    clock.now += OPEN_SECONDS
 
     ceilings = []
     while upstream.breaker.state is not CLOSED:
         ceilings.append(upstream.ceiling)
         _succeed(upstream)
 
-    assert ceilings == list(range(1, TRUSTED_AGAIN))
+    assert ceilings == list(range(1, SLOW_START_END))
     assert upstream.ceiling == 100
 
 
@@ -107,11 +114,11 @@ def test_a_failure_on_the_way_back_means_twice_the_rest_but_not_for_ever(upstrea
 def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
     for _ in range(3):
         _fail(upstream)
-        clock.now += LONGEST_REST_SECONDS
-    _succeed(upstream, TRUSTED_AGAIN)
+        clock.now += LONGEST_OPEN_SECONDS
+    _succeed(upstream, SLOW_START_END)
 
     _fail(upstream)
-    clock.now += REST_SECONDS
+    clock.now += OPEN_SECONDS
 
     assert upstream.breaker.state is HALF_OPEN
 
@@ -119,7 +126,7 @@ def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
 def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
     success, failure = upstream.take(), upstream.take()
     _fail(upstream)
-    clock.now += REST_SECONDS
+    clock.now += OPEN_SECONDS
 
     assert upstream.in_flight == 0
     success.succeeded()
@@ -137,7 +144,7 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
     for event in events:
         if event == "wait":
             now += 3
-        elif event == "take" and upstream.has_room:
+        elif event == "take" and upstream.has_room():
             slots.append(upstream.take())
         elif event != "take" and slots:
             slot = slots.pop(0)
@@ -147,8 +154,8 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
 
     for slot in slots:
         slot.release()
-    now += LONGEST_REST_SECONDS
-    _succeed(upstream, TRUSTED_AGAIN)
+    now += LONGEST_OPEN_SECONDS
+    _succeed(upstream, SLOW_START_END)
 
     assert (upstream.breaker.state, upstream.in_flight) == (CLOSED, 0)
 
@@ -156,16 +163,16 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
 class TestSeveral:
     @pytest.fixture
     def service(self, clock):
-        return Service("cart-service", [Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")])
+        return UpstreamPool("cart-service", [Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")])
 
     def test_the_one_with_the_fewest_requests_in_flight_is_asked(self, service):
         slots = [service.take() for _ in range(300)]
 
         assert [each.in_flight for each in service.upstreams] == [100, 100, 100]
         for slot in slots:
-            if slot.url == "http://b":
+            if slot.upstream.url == "http://b":
                 slot.release()
-        assert service.take().url == "http://b"
+        assert service.take().upstream.url == "http://b"
 
     def test_among_equals_it_is_not_always_the_same(self, service):
         assert len({_taken_and_left(service) for _ in range(100)}) == 3
@@ -173,27 +180,27 @@ class TestSeveral:
     def test_the_named_one_is_asked_as_long_as_it_can_be(self, service):
         named = service.upstreams[2]
         for _ in range(50):
-            assert service.take(named.name).url == named.url
+            assert service.take(named.name).upstream.url == named.url
 
         _fail(named)
 
-        assert service.take(named.name).url != named.url
+        assert service.take(named.name).upstream.url != named.url
 
     def test_a_second_try_goes_elsewhere(self, service):
         first = service.take()
 
         for _ in range(20):
-            second = service.take(but=first)
-            assert second.url != first.url
+            second = service.take(avoided=first)
+            assert second.upstream.url != first.upstream.url
             second.release()
 
     def test_who_fails_gets_nothing_until_it_has_rested(self, service, clock):
         _fail(service.upstreams[0])
-        assert {service.take().url for _ in range(50)} == {"http://b", "http://c"}
+        assert {service.take().upstream.url for _ in range(50)} == {"http://b", "http://c"}
 
-        clock.now += REST_SECONDS
+        clock.now += OPEN_SECONDS
 
-        assert [service.take().url for _ in range(10)].count("http://a") == 1
+        assert [service.take().upstream.url for _ in range(10)].count("http://a") == 1
 
     def test_when_nobody_has_room_it_is_said_at_once(self, service):
         for each in service.upstreams:
@@ -206,24 +213,24 @@ class TestSeveral:
 def test_where_all_slots_are_taken_a_request_waits_until_one_is_free():
     upstream = Upstream("http://a", 2)
     slots = [upstream.take(), upstream.take()]
-    service = Service("cart-service", [upstream], sleep=lambda _: slots.pop().release())
+    service = UpstreamPool("cart-service", [upstream], sleep=lambda _: slots.pop().release())
 
-    assert service.take().url == "http://a"
+    assert service.take().upstream.url == "http://a"
 
 
 def test_a_quarter_of_the_slots_is_for_addresses_that_have_few_requests_in_progress():
     upstream = Upstream("http://a", 8)
-    service = Service("cart-service", [upstream], sleep=lambda _: None)
+    service = UpstreamPool("cart-service", [upstream], sleep=lambda _: None)
     for _ in range(6):
-        service.take(of_many=True)
+        service.take(address_is_busy=True)
 
     with pytest.raises(Unavailable):
-        service.take(of_many=True)
-    assert [service.take().url for _ in range(2)] == ["http://a"] * 2
+        service.take(address_is_busy=True)
+    assert [service.take().upstream.url for _ in range(2)] == ["http://a"] * 2
 
 
 def test_an_upstream_of_one_slot_gives_it_to_anybody():
-    assert Service("cart-service", [Upstream("http://a", 1)]).take(of_many=True)
+    assert UpstreamPool("cart-service", [Upstream("http://a", 1)]).take(address_is_busy=True)
 
 
 def test_nobody_waits_for_a_slot_for_more_than_a_second():
@@ -232,7 +239,7 @@ def test_nobody_waits_for_a_slot_for_more_than_a_second():
     upstream.take()
 
     with pytest.raises(Unavailable):
-        Service("cart-service", [upstream], sleep=slept.append).take()
+        UpstreamPool("cart-service", [upstream], sleep=slept.append).take()
 
     assert sum(slept) == pytest.approx(1)
 
@@ -240,4 +247,4 @@ def test_nobody_waits_for_a_slot_for_more_than_a_second():
 def _taken_and_left(service):
     slot = service.take()
     slot.release()
-    return slot.url
+    return slot.upstream.url

@@ -16,7 +16,10 @@ class BreakerState(IntEnum):
 class CircuitBreaker:
     """Counts failures and successes, and says whether to ask; asking, and how many may at once, is its owner's part.
 
-    :ivar is_closed: everybody may ask.
+    :param failures: so many in a row open it; half-open, a single one does.
+    :param successes: so many trials close it again.
+    :param seconds: for so long nobody may ask, and for twice as long after each trial that fails.
+    :param longest_seconds: but never for longer than this.
     :ivar open_seconds: for how long it was opened last.
     :ivar successes: of the trials since then.
     """
@@ -24,13 +27,6 @@ class CircuitBreaker:
     def __init__(
         self, failures: int, successes: int, seconds: float, longest_seconds: float, clock: Clock = time.monotonic
     ) -> None:
-        """Make one that is closed.
-
-        :param failures: so many in a row open it; half-open, a single one does.
-        :param successes: so many trials close it again.
-        :param seconds: for so long nobody may ask, and for twice as long after each trial that fails.
-        :param longest_seconds: but never for longer than this.
-        """
         self._failures_to_open = failures
         self._successes_to_close = successes
         self._first_seconds = seconds
