@@ -1,8 +1,10 @@
 """Every request comes in here: what leads to a service is passed on, everything else is answered by Flask."""
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug import Request
 from werkzeug.exceptions import MethodNotAllowed
@@ -19,11 +21,6 @@ from shopkit import errors, logs
 from shopkit.errors import ShopError
 from shopkit.metrics import Metrics
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
 
 @dataclass(frozen=True)
 class Dispatcher:
@@ -35,7 +32,7 @@ class Dispatcher:
     :param pages: Flask's own WSGI application: the gateway's pages, preflights, and the 404 for every unknown path.
     """
 
-    pages: "WSGIApplication"
+    pages: WSGIApplication
     proxy: Proxy
     tunnels: Tunnels
     limits: RateLimits
@@ -43,7 +40,7 @@ class Dispatcher:
     metrics: Metrics
     max_body_bytes: int
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The target as it was sent: WSGI's own path is decoded, and could not be passed on unchanged.
         route = find_route(environ["RAW_URI"])
         if route is None or is_preflight(environ):
@@ -56,7 +53,7 @@ class Dispatcher:
         self._record(request, f"/{route.first_segment}", response, began)
         return response.start(environ, start_response)
 
-    def _answer_with_page(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+    def _answer_with_page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
         request = Request(environ)
         try:
@@ -68,7 +65,7 @@ class Dispatcher:
             self._record(request, "refused", response, began)
             return response.start(environ, start_response)
 
-        def start(status: str, headers: Headers, *exc_info: Any) -> "Callable[[bytes], object]":
+        def start(status: str, headers: Headers, *exc_info: Any) -> Callable[[bytes], object]:
             return start_response(status, [*headers, *limits], *exc_info)
 
         return self.pages(environ, start)

@@ -1,7 +1,8 @@
 """Which other sites' pages may use the shop from a browser: CORS for requests, the same list for WebSockets."""
 
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response
 from flask import request as current_request
@@ -9,9 +10,6 @@ from flask_cors.core import get_cors_headers, get_cors_options
 from werkzeug import Request
 
 from shopkit.errors import NotAllowed
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ANY = "*"
@@ -68,7 +66,7 @@ class Origins:
         return response
 
 
-def is_preflight(environ: "WSGIEnvironment") -> bool:
+def is_preflight(environ: WSGIEnvironment) -> bool:
     return environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
 
 

@@ -1,15 +1,12 @@
 """What browsers are told to refuse."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, request
 from werkzeug import Request
 
 from browsers.origins import VARY, Origins
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 # Answers are data: nothing in them is to be run, framed or guessed at. Pages say themselves what they need.
 _ALWAYS = {
@@ -37,10 +34,10 @@ def security_headers_for(scheme: str, headers: Iterable[tuple[str, str]]) -> lis
     return [(name, text) for name, text in _BY_SCHEME[scheme].items() if name.lower() not in said]
 
 
-def error_headers(origins: Origins) -> Callable[["WSGIEnvironment"], list[tuple[str, str]]]:
+def error_headers(origins: Origins) -> Callable[[WSGIEnvironment], list[tuple[str, str]]]:
     """What the server's own errors say to browsers, as ours do."""
 
-    def headers(environ: "WSGIEnvironment") -> list[tuple[str, str]]:
+    def headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
         return [VARY, *origins.cors_headers(Request(environ)), *security_headers_for(environ["wsgi.url_scheme"], [])]
 
     return headers

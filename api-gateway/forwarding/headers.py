@@ -3,14 +3,11 @@
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from routing import Route
 from shopkit.logs import request_id
 from shopkit.public_url import HEADER as PUBLIC_URL
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 Headers = list[tuple[str, str]]
 
@@ -30,7 +27,7 @@ NOT_FORWARDED = (
 NOT_RETURNED = HOP_BY_HOP | {"date", "server", "x-request-id"}
 
 
-def request_headers(environ: "WSGIEnvironment", route: Route) -> dict[str, str]:
+def request_headers(environ: WSGIEnvironment, route: Route) -> dict[str, str]:
     """What a service is sent of a client's headers, and what we say of the client."""
     sent = [(_name(key), text) for key, text in environ.items() if key.startswith("HTTP_")]
     headers = dict(_end_to_end(sent, NOT_FORWARDED, "x-forwarded-"))

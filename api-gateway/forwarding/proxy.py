@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 import requests
 from requests.adapters import BaseAdapter
@@ -25,9 +25,6 @@ from shopkit.errors import ShopError, UpstreamFailed, UpstreamTimeout
 from shopkit.public_url import HEADER as PUBLIC_URL
 from shopkit.public_url import is_loopback
 from shopkit.server.transport import SlimAdapter
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +189,7 @@ def _sticky_upstream(request: Request) -> str:
     return request.args.get("sid", "").partition(".")[0]
 
 
-def _public_url(settings: Settings, environ: "WSGIEnvironment") -> str:
+def _public_url(settings: Settings, environ: WSGIEnvironment) -> str:
     """What stands before every path of the shop, or nothing if that is unclear: anybody may send any `Host`.
 
     A proxy that does not say under which host it was called has perhaps put ours in its place.

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import responses
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
@@ -14,9 +14,6 @@ from forwarding.spool import CHUNK
 from forwarding.upstreams import Slot
 from limits.concurrency import Permit
 from shopkit.server.transport import break_off
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class HangUp(ConnectionResetError):
@@ -68,6 +65,6 @@ class Response:
     body: Iterable[bytes]
     reason: str = ""
 
-    def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def start(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(f"{self.status} {self.reason or responses.get(self.status, 'Unknown')}", self.headers)
         return self.body

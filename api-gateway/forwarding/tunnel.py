@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from threading import Event, Lock, Semaphore, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug import Request
 
@@ -26,9 +27,6 @@ from shopkit.server import handshakes
 from shopkit.server.shutdown_hooks import at_stop
 from shopkit.server.transport import take_over
 from shopkit.server.websockets import Status, Violation, close_frame
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 IDLE_SECONDS = 60  # Engine.IO lets both sides be heard every 25
@@ -193,7 +191,7 @@ class SwitchingProtocols(Response):
         self._raw: Any = upstream.raw
         self._held = held
 
-    def start(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def start(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         client = environ.get("gunicorn.socket") or environ["werkzeug.socket"]
         head = "".join(f"{name}: {text}\r\n" for name, text in self.headers)
         with self._held:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
+from itertools import chain
 from threading import Lock
 
 from flask import Blueprint, Response, jsonify, request
@@ -29,11 +30,7 @@ def blueprint(services: Clients) -> Blueprint:
 
     @about.get("/")
     def introduce() -> Response:
-        if status_page.is_wanted():
-            return status_page.page(check())
-        response = jsonify(service=NAME, services=SERVICES)
-        response.vary.add("Accept")
-        return response
+        return status_page.page(check()) if status_page.is_wanted() else _all_services()
 
     @about.get("/health/live")
     def live() -> dict[str, object]:
@@ -53,6 +50,12 @@ def blueprint(services: Clients) -> Blueprint:
         return _report(found, f"Not well: {away}." if away else "")
 
     return about
+
+
+def _all_services() -> Response:
+    response = jsonify(service=NAME, services=SERVICES)
+    response.vary.add("Accept")
+    return response
 
 
 def _report(found: Mapping[str, ServiceHealth], problem: str) -> dict[str, object]:
@@ -92,12 +95,8 @@ def _once_a_second(services: Clients) -> Callable[[], dict[str, ServiceHealth]]:
 
 def check_all(services: Clients) -> dict[str, ServiceHealth]:
     """Ask all at once; who has not answered after a second counts as away, whatever it is doing."""
-    instances = {(name, at): each for name, clients in services.items() for at, each in enumerate(clients)}
-    answered = call_all({key: partial(_milliseconds, client) for key, client in instances.items()}, SECONDS)
-    return {
-        name: _health([answered[name, at] for at in range(len(clients)) if (name, at) in answered], len(clients))
-        for name, clients in services.items()
-    }
+    answered = call_all({each: partial(_milliseconds, each) for each in chain(*services.values())}, SECONDS)
+    return {name: _health(clients, answered) for name, clients in services.items()}
 
 
 def _milliseconds(client: ServiceClient) -> float:
@@ -107,8 +106,6 @@ def _milliseconds(client: ServiceClient) -> float:
     return (time.perf_counter() - begin) * 1000
 
 
-def _health(milliseconds: Sequence[float], instances: int) -> ServiceHealth:
-    ok = len(milliseconds)
-    return ServiceHealth(
-        ok=bool(ok), milliseconds=min(milliseconds, default=None), instances=instances, instances_ok=ok
-    )
+def _health(instances: Sequence[ServiceClient], answered: Mapping[ServiceClient, float]) -> ServiceHealth:
+    milliseconds = [answered[each] for each in instances if each in answered]
+    return ServiceHealth(min(milliseconds, default=None), len(instances), len(milliseconds))

@@ -21,12 +21,16 @@ _CSP = (
 
 @dataclass(frozen=True)
 class ServiceHealth:
-    """How one service is: whether it can be used, how long it took to say so, and how many of its instances work."""
+    """How one service is: how long it took to say that it works, and how many of its instances do."""
 
-    ok: bool
     milliseconds: float | None
     instances: int
     instances_ok: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be used."""
+        return self.instances_ok > 0
 
     @property
     def word(self) -> str:

@@ -291,7 +291,7 @@ def stub(one_stub) -> Stub:
     return one_stub
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: HTTPMessage
     body: bytes
@@ -302,11 +302,11 @@ class Answer(NamedTuple):
 
 
 class Connection(HTTPConnection):
-    def ask(self, *request: Any, **options: Any) -> Answer:
+    def ask(self, *request: Any, **options: Any) -> Response:
         """Send a request, described as for `HTTPConnection.request`, and read its answer."""
         self.request(*request, **options)
         answer = self.getresponse()
-        return Answer(answer.status, answer.headers, answer.read())
+        return Response(answer.status, answer.headers, answer.read())
 
 
 class Server:
@@ -317,7 +317,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.process = process
 
-    def ask(self, *request: Any, **options: Any) -> Answer:
+    def ask(self, *request: Any, **options: Any) -> Response:
         """Ask over a connection of its own."""
         with closing(self.connect()) as connection:
             return connection.ask(*request, **options)

@@ -10,9 +10,9 @@ from pages import status_page
 from pages.status_page import ServiceHealth
 from routing import SERVICES
 
-FINE = ServiceHealth(ok=True, milliseconds=12.34, instances=1, instances_ok=1)
-STRAINED = ServiceHealth(ok=True, milliseconds=3, instances=3, instances_ok=2)
-AWAY = ServiceHealth(ok=False, milliseconds=None, instances=1, instances_ok=0)
+FINE = ServiceHealth(milliseconds=12.34, instances=1, instances_ok=1)
+STRAINED = ServiceHealth(milliseconds=3, instances=3, instances_ok=2)
+AWAY = ServiceHealth(milliseconds=None, instances=1, instances_ok=0)
 
 
 @pytest.fixture
