@@ -98,7 +98,7 @@ class Tunnels:
             self._open.discard(tunnel)
 
     def close_all(self) -> None:
-        """Take leave of everybody, and let nobody in any more; does not wait for it, as signal handlers must not."""
+        """End all, and open no more; does not wait until they have ended, as signal handlers must not wait."""
         self.is_shutting_down = True
         start_new_thread(self._close_all, ())
 

@@ -115,7 +115,7 @@ class RedisBuckets:
         import redis  # only where it is used, for it takes 8 MB
 
         self._prefix = prefix
-        self._instead = LocalBuckets(clock)
+        self._local = LocalBuckets(clock)
         self._redis = SoftDependency("Redis", "every process counts for itself", (redis.RedisError,), clock)
         client = redis.Redis.from_url(
             url,
@@ -132,11 +132,11 @@ class RedisBuckets:
         rates = [number for each in buckets for number in (each.rate.per_second, each.rate.burst + ROUNDING)]
         # Who waits here learns at once that Redis hangs; in redis-py's pool each would wait for a time-out of its own.
         if not self._connections.acquire(timeout=BUSY_SECONDS):
-            return self._instead.take(buckets)
+            return self._local.take(buckets)
         try:
             allowed, *left = self._redis.call(lambda: self._script(keys, rates))
         except Away:
-            return self._instead.take(buckets)
+            return self._local.take(buckets)
         finally:
             self._connections.release()
         return Taken(bool(allowed), [float(each) for each in left])

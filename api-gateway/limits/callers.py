@@ -32,7 +32,7 @@ Introspect = Callable[[str], Caller | None]
 
 
 def introspection(auth: UpstreamPool, adapter: BaseAdapter | None = None) -> Introspect:
-    """A way to ask the auth service. It has little time to answer; if that is not enough, its breaker does not mind."""
+    """A way to ask the auth service. It has little time to answer; taking longer is not counted as its failure."""
     clients = {each.url: ServiceClient(auth.service, each.url, adapter) for each in auth.upstreams}
 
     def introspect(token: str) -> Caller | None:

@@ -61,7 +61,7 @@ def test_a_success_between_failures_keeps_it_closed(upstream):
     assert upstream.breaker.state is CLOSED
 
 
-def test_a_try_that_takes_long_does_not_keep_others_from_trying(upstream, clock):
+def test_a_trial_that_takes_long_does_not_keep_others_from_trying(upstream, clock):
     _fail(upstream)
     clock.now += OPEN_SECONDS
     upstream.take()
@@ -74,7 +74,7 @@ def test_a_try_that_takes_long_does_not_keep_others_from_trying(upstream, clock)
     assert not upstream.has_room()
 
 
-def test_after_a_rest_one_request_at_a_time_may_try(upstream, clock):
+def test_half_open_one_request_at_a_time_may_try(upstream, clock):
     _fail(upstream)
 
     clock.now += OPEN_SECONDS
@@ -97,21 +97,21 @@ def test_with_each_success_one_more_may_try_until_all_may(upstream, clock):
     assert upstream.ceiling == 100
 
 
-def test_a_failure_on_the_way_back_means_twice_the_rest_but_not_for_ever(upstream, clock):
+def test_each_failure_while_half_open_doubles_the_pause_up_to_a_bound(upstream, clock):
     _fail(upstream)
-    rests = []
+    pauses = []
     for _ in range(6):
         begin = clock.now
         while upstream.breaker.state is OPEN:
             clock.now += 0.5
-        rests.append(clock.now - begin)
+        pauses.append(clock.now - begin)
         _succeed(upstream)
         _fail(upstream, 1)
 
-    assert rests == [1, 2, 4, 8, 10, 10]
+    assert pauses == [1, 2, 4, 8, 10, 10]
 
 
-def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
+def test_once_it_was_closed_the_next_pause_is_a_short_one_again(upstream, clock):
     for _ in range(3):
         _fail(upstream)
         clock.now += LONGEST_OPEN_SECONDS
@@ -123,7 +123,7 @@ def test_who_was_well_for_a_while_has_the_short_rest_again(upstream, clock):
     assert upstream.breaker.state is HALF_OPEN
 
 
-def test_news_from_before_the_breaker_opened_has_no_say(upstream, clock):
+def test_what_becomes_of_requests_from_before_it_opened_does_not_count(upstream, clock):
     success, failure = upstream.take(), upstream.take()
     _fail(upstream)
     clock.now += OPEN_SECONDS
@@ -162,71 +162,71 @@ def test_whatever_happens_it_comes_back_once_it_is_well(events):
 
 class TestSeveral:
     @pytest.fixture
-    def service(self, clock):
+    def pool(self, clock):
         return UpstreamPool("cart-service", [Upstream(f"http://{name}", 100, clock) for name in ("a", "b", "c")])
 
-    def test_the_one_with_the_fewest_requests_in_flight_is_asked(self, service):
-        slots = [service.take() for _ in range(300)]
+    def test_the_one_with_the_fewest_requests_in_flight_is_asked(self, pool):
+        slots = [pool.take() for _ in range(300)]
 
-        assert [each.in_flight for each in service.upstreams] == [100, 100, 100]
+        assert [each.in_flight for each in pool.upstreams] == [100, 100, 100]
         for slot in slots:
             if slot.upstream.url == "http://b":
                 slot.release()
-        assert service.take().upstream.url == "http://b"
+        assert pool.take().upstream.url == "http://b"
 
-    def test_among_equals_it_is_not_always_the_same(self, service):
-        assert len({_taken_and_left(service) for _ in range(100)}) == 3
+    def test_among_equals_it_is_not_always_the_same(self, pool):
+        assert len({_taken_and_left(pool) for _ in range(100)}) == 3
 
-    def test_the_named_one_is_asked_as_long_as_it_can_be(self, service):
-        named = service.upstreams[2]
+    def test_the_named_one_is_asked_as_long_as_it_can_be(self, pool):
+        named = pool.upstreams[2]
         for _ in range(50):
-            assert service.take(named.name).upstream.url == named.url
+            assert pool.take(named.name).upstream.url == named.url
 
         _fail(named)
 
-        assert service.take(named.name).upstream.url != named.url
+        assert pool.take(named.name).upstream.url != named.url
 
-    def test_a_second_try_goes_elsewhere(self, service):
-        first = service.take()
+    def test_a_second_try_goes_elsewhere(self, pool):
+        first = pool.take()
 
         for _ in range(20):
-            second = service.take(avoided=first)
+            second = pool.take(avoided=first)
             assert second.upstream.url != first.upstream.url
             second.release()
 
-    def test_who_fails_gets_nothing_until_it_has_rested(self, service, clock):
-        _fail(service.upstreams[0])
-        assert {service.take().upstream.url for _ in range(50)} == {"http://b", "http://c"}
+    def test_who_fails_gets_nothing_until_its_breaker_is_half_open(self, pool, clock):
+        _fail(pool.upstreams[0])
+        assert {pool.take().upstream.url for _ in range(50)} == {"http://b", "http://c"}
 
         clock.now += OPEN_SECONDS
 
-        assert [service.take().upstream.url for _ in range(10)].count("http://a") == 1
+        assert [pool.take().upstream.url for _ in range(10)].count("http://a") == 1
 
-    def test_when_nobody_has_room_it_is_said_at_once(self, service):
-        for each in service.upstreams:
+    def test_when_nobody_has_room_it_is_said_at_once(self, pool):
+        for each in pool.upstreams:
             _fail(each)
 
         with pytest.raises(Unavailable, match="The cart service is not available at the moment"):
-            service.take()
+            pool.take()
 
 
 def test_where_all_slots_are_taken_a_request_waits_until_one_is_free():
     upstream = Upstream("http://a", 2)
     slots = [upstream.take(), upstream.take()]
-    service = UpstreamPool("cart-service", [upstream], sleep=lambda _: slots.pop().release())
+    pool = UpstreamPool("cart-service", [upstream], sleep=lambda _: slots.pop().release())
 
-    assert service.take().upstream.url == "http://a"
+    assert pool.take().upstream.url == "http://a"
 
 
 def test_a_quarter_of_the_slots_is_for_addresses_that_have_few_requests_in_progress():
     upstream = Upstream("http://a", 8)
-    service = UpstreamPool("cart-service", [upstream], sleep=lambda _: None)
+    pool = UpstreamPool("cart-service", [upstream], sleep=lambda _: None)
     for _ in range(6):
-        service.take(address_is_busy=True)
+        pool.take(address_is_busy=True)
 
     with pytest.raises(Unavailable):
-        service.take(address_is_busy=True)
-    assert [service.take().upstream.url for _ in range(2)] == ["http://a"] * 2
+        pool.take(address_is_busy=True)
+    assert [pool.take().upstream.url for _ in range(2)] == ["http://a"] * 2
 
 
 def test_an_upstream_of_one_slot_gives_it_to_anybody():
@@ -244,7 +244,7 @@ def test_nobody_waits_for_a_slot_for_more_than_a_second():
     assert sum(slept) == pytest.approx(1)
 
 
-def _taken_and_left(service):
-    slot = service.take()
+def _taken_and_left(pool):
+    slot = pool.take()
     slot.release()
     return slot.upstream.url
