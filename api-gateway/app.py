@@ -14,7 +14,7 @@ from forwarding.proxy import Proxy
 from forwarding.spool import DiskSpace
 from forwarding.tunnel import Tunnels
 from forwarding.upstreams import Upstream, UpstreamPool
-from gateway_metrics import GatewayMetrics, Gauges
+from gateway_metrics import Counters, Gauges
 from limits.buckets import LocalBuckets, RedisBuckets
 from limits.callers import introspection
 from limits.rate_limits import RateLimits
@@ -35,14 +35,14 @@ def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = N
     app.config.update(SERVICE_NAME=health.NAME, PORT=settings.port)
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # a redirect would repeat the Host
     logs.init_app(app)
-    counts = metrics.init_app(app)
+    app_metrics = metrics.init_app(app)
     errors.init_app(app)
     headers.init_app(app)
     security_headers.init_app(app)
     origins = Origins(settings.origins, app)
     edge.declare(edge.Edge(security_headers.error_headers(origins), caps_addresses=not settings.trusted_proxies))
     _add_pages(app, settings, adapter)
-    dispatcher = _dispatcher(app, settings, origins, counts, adapter)
+    dispatcher = _dispatcher(app, settings, origins, app_metrics, adapter)
     app.wsgi_app = trust_proxies(settings.trusted_proxies, dispatcher)  # type: ignore[assignment, method-assign]
     return app
 
@@ -59,25 +59,25 @@ def _add_pages(app: Flask, settings: Settings, adapter: BaseAdapter | None) -> N
 
 
 def _dispatcher(
-    app: Flask, settings: Settings, origins: Origins, counts: Metrics, adapter: BaseAdapter | None
+    app: Flask, settings: Settings, origins: Origins, app_metrics: Metrics, adapter: BaseAdapter | None
 ) -> Dispatcher:
-    gateway_metrics = GatewayMetrics(counts.registry)
+    counters = Counters(app_metrics.registry)
     pools = {
         name: UpstreamPool(name, [Upstream(url, ceil(settings.max_in_flight[name])) for url in urls])
         for name, urls in settings.upstream_urls.items()
     }
     disk_space = DiskSpace(settings.max_spool_bytes)
-    proxy = Proxy(settings, pools, disk_space, gateway_metrics, adapter)
+    proxy = Proxy(settings, pools, disk_space, counters, adapter)
     tunnels = Tunnels(proxy, settings.max_sockets, settings.max_sockets_per_address)
-    counts.registry.register(Gauges(pools.values(), tunnels, disk_space))
+    app_metrics.registry.register(Gauges(pools.values(), tunnels, disk_space))
     limits = RateLimits(
         settings.rates,
         RedisBuckets(settings.redis_url) if settings.redis_url else LocalBuckets(),
         introspection(pools["auth-service"], adapter),
-        gateway_metrics.limit_decisions,
+        counters.limit_decisions,
         trusted_proxies=settings.trusted_proxies,
     )
-    return Dispatcher(app.wsgi_app, proxy, tunnels, limits, origins, counts, settings.max_body_bytes)
+    return Dispatcher(app.wsgi_app, proxy, tunnels, limits, origins, app_metrics, settings.max_body_bytes)
 
 
 if __name__ == "__main__":

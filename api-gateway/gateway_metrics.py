@@ -11,8 +11,8 @@ from forwarding.upstreams import UpstreamPool
 from routing import SERVICES
 
 
-class GatewayMetrics:
-    """Counters, to be counted up where it happens."""
+class Counters:
+    """What is counted up where it happens."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.retries = Counter("gateway_retries_total", "Requests sent a second time.", ("service",), registry=registry)

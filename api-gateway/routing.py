@@ -22,7 +22,7 @@ class Route:
 
     :param target: what to ask it for, spelt as the client spelt it.
     :param removed_prefix: what was removed in front of that.
-    :param first_segment: what led there: the one of the table.
+    :param first_segment: the prefix of the table that led there.
     """
 
     service: str

@@ -16,7 +16,7 @@ from forwarding.request_body import read_body
 from forwarding.responses import HangUp, Response, UpstreamResponse
 from forwarding.spool import CHUNK, DiskSpace, Spool
 from forwarding.upstreams import Slot, UpstreamPool, in_words
-from gateway_metrics import GatewayMetrics
+from gateway_metrics import Counters
 from limits.concurrency import ConcurrencyLimit, Permit
 from routing import Route
 from settings import Settings
@@ -48,7 +48,7 @@ class Proxy:
         settings: Settings,
         pools: Mapping[str, UpstreamPool],
         disk_space: DiskSpace,
-        metrics: GatewayMetrics,
+        counters: Counters,
         adapter: BaseAdapter | None,
     ) -> None:
         self._pools = pools
@@ -56,7 +56,7 @@ class Proxy:
             name: Timeout(connect=settings.connect_timeout[name], read=settings.read_timeout[name]) for name in pools
         }
         self._public_url = partial(_public_url, settings)
-        self._metrics = metrics
+        self._counters = counters
         self._concurrency = ConcurrencyLimit(settings.max_in_flight_per_address)
         self._disk_space = disk_space
         self._session = requests.Session()
@@ -107,7 +107,7 @@ class Proxy:
             except TRANSPORT_ERRORS as error:
                 if failed or not _may_retry(sending, error):
                     raise self.failure(route.service, error) from error
-            self._metrics.retries.labels(route.service).inc()
+            self._counters.retries.labels(route.service).inc()
             preferred, failed = "", slot
 
     def _exchange(self, slot: Slot, route: Route, sending: requests.PreparedRequest) -> HTTPResponse:
@@ -150,7 +150,7 @@ class Proxy:
     def failure(self, service: str, error: Exception) -> ShopError:
         """Count it, and say what went wrong, but not where the service is."""
         is_slow = isinstance(error, TIMEOUTS) and not isinstance(error, NewConnectionError)
-        self._metrics.upstream_errors.labels(service, "timeout" if is_slow else "connection").inc()
+        self._counters.upstream_errors.labels(service, "timeout" if is_slow else "connection").inc()
         if is_slow:
             return UpstreamTimeout(f"The {in_words(service)} did not answer in time.")
         return UpstreamFailed(f"The {in_words(service)} is not available.")
