@@ -32,6 +32,7 @@ class Upstream:
         self.name = sha256(url.encode()).hexdigest()[:8]
         self._max_in_flight = max_in_flight
         self.slots: set[Slot] = set()
+        # So that it closes when so many requests at once would be next.
         successes = max(1, min(SLOW_START_END, max_in_flight) - 1)
         self.breaker = CircuitBreaker(FAILURES_TO_OPEN, successes, OPEN_SECONDS, LONGEST_OPEN_SECONDS, clock)
 
@@ -47,10 +48,7 @@ class Upstream:
         return len(self.slots)
 
     def has_room(self, address_is_busy: bool = False) -> bool:
-        """Whether another request may be in flight, of an address that has many in progress already or of another.
-
-        A quarter is kept for those of other addresses.
-        """
+        """Whether another request may be in flight; an address with many in progress leaves a quarter to others."""
         if self.breaker.is_closed:
             kept = self._max_in_flight // 4 if address_is_busy else 0
             return len(self.slots) < self._max_in_flight - kept
