@@ -3,6 +3,7 @@
 from flask import Flask
 from requests.adapters import BaseAdapter
 
+import tokens
 from models import db
 from routes import accounts, sessions
 from settings import Settings
@@ -15,10 +16,11 @@ from tokens import US, Tokens
 def create_app(settings: Settings | None = None, adapter: BaseAdapter | None = None) -> Flask:
     """Everybody asks this service about tokens; it asks itself."""
     settings = settings or Settings.from_env()
-    tokens = Tokens.by(settings)
-    app = create_service(__name__, US, settings, apis=[accounts, sessions(tokens)], db=db, who_is=tokens.user_of)
-    profiles = ServiceClient("profile-service", settings.profile_service_url, adapter, tokens.own_token)
-    support = ServiceClient("customer-support-service", settings.support_service_url, adapter, tokens.own_token)
+    issued = Tokens.by(settings)
+    app = create_service(__name__, US, settings, apis=[accounts, sessions(issued)], db=db, who_is=issued.user_of)
+    tokens.init_app(app, settings)
+    profiles = ServiceClient("profile-service", settings.profile_service_url, adapter, issued.own_token)
+    support = ServiceClient("customer-support-service", settings.support_service_url, adapter, issued.own_token)
     events.init_app(app, settings.amqp_url, publish_to=[profiles, support])
     return app
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import jwt
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
 from models import User, db, first_use, is_revoked, revoke
 from settings import Settings
@@ -47,6 +49,14 @@ class TokenPair:
     access_token: str
     refresh_token: str
     expires_in: int
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Let Flask-JWT-Extended, which makes tokens, know what it asks the app for."""
+    app.config["JWT_SECRET_KEY"] = settings.jwt_secret_key
+    app.config["JWT_ALGORITHM"] = ALGORITHM
+    app.config["JWT_ENCODE_NBF"] = False  # a token holds from the beginning, whatever another clock says
+    JWTManager(app)
 
 
 @dataclass(frozen=True)
@@ -165,10 +175,8 @@ class Tokens:
         return self._new(ACCESS, name, str(uuid.uuid4()), SERVICE_TOKEN, service=True)
 
     def _new(self, kind: str, subject: str, session_id: str, lifetime: timedelta, **more: object) -> str:
-        """A token that holds from the beginning, whatever another clock says: there is no `nbf`."""
-        moment = now()
-        said = {"sub": subject, "sid": session_id, "type": kind, "iat": moment, "exp": moment + lifetime, **more}
-        return jwt.encode({"jti": str(uuid.uuid4()), **said}, self.secret, ALGORITHM)
+        create = create_access_token if kind == ACCESS else create_refresh_token
+        return str(create(subject, additional_claims={"sid": session_id, **more}, expires_delta=lifetime))
 
     def _forgettable(self, expires_at: datetime) -> datetime:
         """From when on a token holds nowhere, be it on an instance whose clock is late by as much as is tolerated."""

@@ -86,10 +86,11 @@ def test_a_session_that_ends_because_a_refresh_token_comes_again_is_told_too(cli
     assert len(_ended(told)) == 1
 
 
-def test_the_token_of_a_service_ends_no_session_of_anybody(settings, client, told):
+def test_the_token_of_a_service_ends_no_session_of_anybody(app, settings, client, told):
     from tokens import Tokens
 
-    token = Tokens.by(settings).own_token()
+    with app.app_context():
+        token = Tokens.by(settings).own_token()
 
     assert client.post("/logout", headers=_with(token)).status_code == 200
     assert told() == []
