@@ -10,7 +10,7 @@ check:  ## lint, type-check and shellcheck
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	cd kit/src && ../../$(PYTHON) -m mypy --config-file ../../pyproject.toml -p shopkit -p shop_events -p shop_services
-	set -e; root=$$PWD; for folder in $(FOLDERS); do (cd $$folder && "$$root/$(PYTHON)" -m mypy --config-file "$$root/pyproject.toml" *.py); done
+	set -e; root=$$PWD; for folder in $(FOLDERS); do (cd $$folder && "$$root/$(PYTHON)" -m mypy --config-file "$$root/pyproject.toml" .); done
 	$(PYTHON) -m mypy test_services.py
 	.venv/bin/shellcheck -x *.sh .ci/run
 

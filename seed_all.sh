@@ -5,6 +5,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 one_at_a_time
 make_ready
 for name in "${SERVICES[@]}"; do
-  (cd "services/$name" && ../../.venv/bin/python -m shopkit.prepare --seed)
+  (cd "services/$name" && ../../.venv/bin/python seed.py)
   say "  $name is seeded"
 done

@@ -2,7 +2,7 @@
 
 from models import CLOSED, Message, Ticket
 from shopkit.auth import CUSTOMER, SUPPORT, User
-from shopkit.seeding import add_in_order, fills
+from shopkit.seeding import add_in_order, fills, main
 
 ALICE = User(id=1, username="alice", email="alice@example.com", role=CUSTOMER)
 BOB = User(id=2, username="bob", email="bob@example.com", role=CUSTOMER)
@@ -21,3 +21,7 @@ def seed() -> None:
     bobs.messages.append(Message.by(HELPER, "We are sorry! An adapter is on its way to you, free of charge."))
     add_in_order([alices, bobs])
     bobs.move_to(CLOSED)
+
+
+if __name__ == "__main__":
+    main()

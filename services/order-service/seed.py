@@ -3,14 +3,11 @@
 import uuid
 from typing import Any
 
-import sqlalchemy as sa
-
-from models import db
 from orders.models import Order, OrderItem
 from orders.states import OrderStatus, PaymentStatus
 from payments.provider import Payment, PaymentProvider
 from shopkit.database import now
-from shopkit.transactions import reading
+from shopkit.seeding import add_in_order, fills, main
 
 ALICE, BOB = 1, 2
 ADDRESSES = {
@@ -42,11 +39,9 @@ HEADPHONES, SPEAKER, MICROPHONE = (
 CARDS = {ALICE: (1, "visa", "4242"), BOB: (2, "mastercard", "4444")}
 
 
+@fills(Order)
 def seed(provider: PaymentProvider) -> None:
     """Add them to an empty database; what was bought are products of the product service's demonstration."""
-    with reading():
-        if db.session.scalar(sa.select(Order.id).limit(1)):
-            return
     orders = (
         _bought(1, ALICE, OrderStatus.DELIVERED, [(HEADPHONES, 1), (MICROPHONE, 1)]),
         _bought(2, ALICE, OrderStatus.SHIPPED, [(SPEAKER, 2)]),
@@ -56,10 +51,7 @@ def seed(provider: PaymentProvider) -> None:
         for order in orders:
             payment = Payment(order.reference, "sandbox_succeeds_demonstration", order.total_amount, order.currency)
             order.payment_reference = provider.charge(payment).id
-    for order in orders:
-        db.session.add(order)
-        db.session.flush()  # one by one, so that the ids are those of the list
-    db.session.commit()
+    add_in_order(orders)
 
 
 def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[dict[str, Any], int]]) -> Order:
@@ -80,6 +72,4 @@ def _bought(number: int, user_id: int, status: OrderStatus, items: list[tuple[di
 
 
 if __name__ == "__main__":
-    from shopkit.prepare import main
-
-    main(seed=True)
+    main()

@@ -11,6 +11,7 @@ from catalogue.schemas import NewProduct
 from favorites.models import Favorite
 from models import db
 from reviews.writing import put_review
+from shopkit.seeding import add_in_order, fills, main
 from stock.ledger import THIS_SERVICE, set_stock
 
 PRODUCTS = Path(__file__).with_name("products.json")
@@ -37,20 +38,16 @@ REVIEWS = [
 FAVORITES = [(ALICE, 3), (ALICE, 13), (BOB, 6)]
 
 
+@fills(Product)
 def seed() -> None:
     """Fill an empty database; the ids of the products are their places in the list, as other services' data say."""
-    if db.session.scalar(sa.select(Product.id).limit(1)):
-        return
     products = [_new_product(NewProduct.model_validate(each)) for each in orjson.loads(PRODUCTS.read_bytes())]
     for product_id, (user_id, username), rating, comment in REVIEWS:
         put_review(products[product_id - 1], user_id, username, rating, comment)
         db.session.flush()
-    for (user_id, _), product_id in FAVORITES:
-        db.session.add(Favorite(user_id=user_id, product_id=product_id))
-        db.session.flush()
+    add_in_order(Favorite(user_id=user_id, product_id=product_id) for (user_id, _), product_id in FAVORITES)
     # What was there from the beginning need not be published.
     db.session.execute(sa.update(Product).values(announced_stock=Product.stock))
-    db.session.commit()
 
 
 def _new_product(new: NewProduct) -> Product:
@@ -60,6 +57,4 @@ def _new_product(new: NewProduct) -> Product:
 
 
 if __name__ == "__main__":
-    from shopkit.prepare import main
-
-    main(seed=True)
+    main()

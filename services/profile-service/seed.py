@@ -2,7 +2,7 @@
 
 from models import Address, PaymentMethod, Profile, add_to_list, db
 from settings import SANDBOX
-from shopkit.seeding import fills
+from shopkit.seeding import fills, main
 
 ALICE, BOB = 1, 2
 AT_ALICES = {
@@ -48,3 +48,7 @@ def _card(user_id: int, brand: str, last_four: str, cardholder_name: str) -> Pay
         exp_year=2035,
         cardholder_name=cardholder_name,
     )
+
+
+if __name__ == "__main__":
+    main()

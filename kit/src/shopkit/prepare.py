@@ -1,7 +1,7 @@
 """Make the database of the service in this folder ready: migrate it, and fill it for a demonstration if asked to.
 
-`python -m shopkit.prepare` does so by hand, with `--seed` whatever `SEED_DEMO_DATA` says; a start does it unless
-`MIGRATE_AT_START` is false. Several instances may start at once: one of them prepares, the others wait.
+`python -m shopkit.prepare` does so by hand; a start does it unless `MIGRATE_AT_START` is false. Several instances
+may start at once: one of them prepares, the others wait.
 """
 
 import fcntl
@@ -97,4 +97,4 @@ def _one_at_a_time(engine: sa.Engine) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(seed=True if "--seed" in sys.argv[1:] else None)
+    main()

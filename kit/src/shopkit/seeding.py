@@ -36,5 +36,12 @@ def add_in_order(rows: Iterable[object]) -> None:
         _session().flush()
 
 
+def main() -> None:
+    """Migrate and fill the database of the service in this folder, as `python seed.py` does."""
+    from shopkit import prepare  # here, because it makes the app, and whoever prepares one comes by here
+
+    prepare.main(seed=True)
+
+
 def _session() -> Any:
     return current_app.extensions["sqlalchemy"].session
