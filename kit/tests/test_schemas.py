@@ -61,7 +61,7 @@ def test_what_is_no_amount_is_refused(shown):
 @pytest.mark.parametrize(
     "shown",
     [
-        *("1e999990", "1e-999990", "-1E+999990", "1" * 10**6, f"0.{'0' * 10**6}1", f"{' ' * 10**6}x"),
+        *("1e999990", "1e-999990", "-1E+999990", "1" * 10**6, f"0.{'0' * 10**6}1", f"{' ' * 10**6}x", " " * 10**6),
         *(1e300, 1e-300, 10**15, 10**400, 10**100_000),
         *(Decimal("1e999990"), Decimal("1e-999990"), Decimal("NaN"), Decimal(10) ** 20),
     ],
@@ -72,7 +72,7 @@ def test_no_number_is_converted_that_stands_for_more_digits_than_money_has(shown
     with pytest.raises(ValueError, match=r"must|too large"):
         minor_units(shown)
 
-    assert time.process_time() - begin < 0.1
+    assert time.process_time() - begin < 0.02
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from shopkit.schemas import MAX_ID
@@ -38,6 +40,22 @@ def test_a_body_is_a_json_object_or_refused_with_the_reason(client, alice, body,
     response = client.post("/notes", data=body, headers=alice, content_type=content_type)
 
     assert (response.status_code, response.json.get("code")) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\\u0041" * 170_000, b"\\\\u0001" * 140_000, b"\\u0041" + b"\\\\" * 500_000, b"\\u0041" + b"a\\\\" * 340_000],
+    ids=["escaped", "as if escaped", "backslashes", "letters and backslashes"],
+)
+def test_a_body_is_looked_through_for_control_characters_cheaply(client, alice, text):
+    seconds = []
+    for _ in range(3):
+        begin = time.process_time()
+        response = client.post("/notes", data=b'{"other": "%b"}' % text, headers=alice, content_type="application/json")
+        seconds.append(time.process_time() - begin)
+
+    assert response.status_code == 422
+    assert min(seconds) < 0.03
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def _number_in_digits(sent: object) -> object:
 
 _DIGITS = re.compile("[0-9]{1,10}")
 _MOST_DIGITS = 15
-_PLAIN_NUMBER = re.compile(rf"\s*([+-]?)(?=\.?[0-9])([0-9]{{0,{_MOST_DIGITS}}})(?:\.([0-9]{{0,30}}))?\s*")
+_PLAIN_NUMBER = re.compile(rf"\s{{0,30}}([+-]?)(?=\.?[0-9])([0-9]{{0,{_MOST_DIGITS}}})(?:\.([0-9]{{0,30}}))?\s{{0,30}}")
 AMOUNT_SCHEMA = WithJsonSchema({"type": "number", "multipleOf": 0.01, "minimum": 0})
 
 Amount = Annotated[int, PlainSerializer(amount, when_used="always"), AMOUNT_SCHEMA]
