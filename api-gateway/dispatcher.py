@@ -73,9 +73,9 @@ class Dispatcher:
     def _answer(self, request: Request, route: Route) -> Response:
         limits: dict[str, str] = {}
         try:
+            limits = self.limits.admit(request, route)
             if request.method not in METHODS:
                 raise MethodNotAllowed(METHODS)
-            limits = self.limits.admit(request, route)
             response = self._forward(request, route)
         except Exception as error:  # the one place that turns errors into answers, here as in Flask
             response = _problem(error)

@@ -45,6 +45,14 @@ def test_the_gateways_own_pages_count_as_requests_of_their_address(gateway, path
     assert client.get("/cart").status_code == 429
 
 
+def test_requests_with_a_method_that_nobody_knows_count_like_all_others(gateway):
+    client = gateway(RATE_LIMIT="1/hour burst 2")
+
+    statuses = [client.open("/cart", method="PROPFIND").status_code for _ in range(3)]
+
+    assert [*statuses, client.get("/cart").status_code] == [405, 405, 429, 429]
+
+
 def test_a_refused_page_is_an_answer_like_any_other(gateway):
     client = gateway(RATE_LIMIT="1/hour burst 1")
     client.get("/docs")
