@@ -33,6 +33,7 @@ from shopkit.database import now
 from shopkit.errors import Conflict, NotFound, ShopError, Unavailable, UpstreamFailed, UpstreamTimeout
 from shopkit.failpoints import reach
 from shopkit.idempotency import REPLAYED, InUse, Reused, current_key, fingerprint
+from shopkit.slots import Slots
 from shopkit.transactions import reading
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,11 @@ logger = logging.getLogger(__name__)
 SETTLED_BY_ANOTHER = frozenset({"claim_ended", "reservation_ended", VOIDED})
 
 FAILED_OR_CANCELLED_A_DAY = 1000
+
+# Checkouts ask four services a dozen times: so many at once, and so many more that wait; THREADS has to be well above
+# the sum, so that who looks at orders never waits for them.
+AT_ONCE, WAITING = 8, 48
+checking_out = Slots(AT_ONCE, WAITING, seconds=5.0)
 
 
 class NothingClaimed(Exception):
@@ -63,9 +69,14 @@ class Checkout:
         :raise NotFound: the address or the payment method is not the buyer's.
         :raise Conflict: nothing can be bought, or it costs another total than the buyer saw.
         :raise TooManyToday: too many of the buyer's orders have failed or were cancelled.
+        :raise Busy: too many others check out at this moment.
         :raise PaymentDeclined: nothing was bought; another payment method may do.
         :raise ShopError: another service failed; the order is failed too, or still pending and will be settled.
         """
+        with checking_out:
+            return self._place_order(buyer, wanted)
+
+    def _place_order(self, buyer: User, wanted: NewOrder) -> tuple[Order, bool]:
         placed = self._placed_before(buyer)
         if placed is not None:
             return placed, True

@@ -13,7 +13,7 @@ from orders.models import Order, OrderItem
 from shopkit.slots import Slots
 
 ORDINARY = 1000  # items, which take 30 ms
-# Who waits holds one of the service's eight threads.
+# Who waits holds one of the service's threads, of which checkouts may have all but eight.
 slots = Slots(1, places=2)
 
 without_items = lazyload(Order.items)

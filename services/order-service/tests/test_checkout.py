@@ -1,4 +1,5 @@
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -6,6 +7,7 @@ import requests
 
 from models import db
 from orders.models import Order
+from shopkit.slots import Slots
 
 
 def test_checkout_turns_the_cart_into_a_paid_order(check_out, charges):
@@ -48,6 +50,28 @@ def test_the_cart_is_asked_for_with_the_buyers_token_and_stock_with_our_own(chec
     tokens = {each.path_url: each.headers["Authorization"] for each in others.requests if each.path_url != "/token"}
     assert tokens["/cart"] == "Bearer alice"
     assert tokens["/internal/reservations"] == "Bearer order-service"
+
+
+def test_who_looks_at_orders_never_waits_for_checkouts_and_too_many_of_these_come_again(
+    check_out, client, alice, monkeypatch
+):
+    slots = Slots(1, 0)
+    monkeypatch.setattr("checkout.checkout.checking_out", slots)
+    with slots:
+        refused = check_out()
+
+        assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (503, "busy", "1")
+        assert client.get("/orders", headers=alice).json == []
+    assert check_out().status_code == 201
+
+
+def test_checkouts_leave_threads_to_others():
+    from checkout import checkout
+
+    example = (Path(__file__).parents[1] / ".env.example").read_text()
+
+    [threads] = [int(line.removeprefix("THREADS=")) for line in example.splitlines() if line.startswith("THREADS=")]
+    assert threads >= checkout.AT_ONCE + checkout.WAITING + 8
 
 
 def test_an_address_of_the_address_book_is_kept_as_it_was(check_out, others):
