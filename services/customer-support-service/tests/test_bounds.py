@@ -67,9 +67,9 @@ def test_a_malformed_handshake_is_an_answer_and_no_traceback(client, caplog, met
 
 
 class Session:
-    def __init__(self, client, token=None):
+    def __init__(self, client, token=None, opening=OPENING):
         self.client = client
-        self.path = f"{OPENING}&sid={json.loads(client.get(OPENING).text[1:])['sid']}"
+        self.path = f"{OPENING}&sid={json.loads(client.get(opening).text[1:])['sid']}"
         if token:
             self.send(f'40{{"token":"{token}"}}')
             self.first = self.hear()
@@ -119,8 +119,9 @@ def test_an_account_has_so_many_sockets_and_the_next_is_told_so(seeded, alice):
     assert Session(seeded.test_client(), "alice").first.startswith("40")
 
 
-def test_strangers_do_not_lock_out_who_signs_in(seeded):
-    strangers = [Session(seeded.test_client()) for _ in range(40)]
+@pytest.mark.parametrize("opening", [OPENING, f"{OPENING}&sid=", f"{OPENING}&sid=&sid="])
+def test_strangers_do_not_lock_out_who_signs_in(seeded, opening):
+    strangers = [Session(seeded.test_client(), opening=opening) for _ in range(40)]
 
     assert Session(seeded.test_client(), "alice").first.startswith("40")
     still_there = [each for each in strangers if each.client.post(each.path, data="3").status_code == 200]
@@ -168,10 +169,10 @@ class Running:
         worker = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
         return int(Path(f"/proc/{worker}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
 
-    def websocket(self, **headers):
+    def websocket(self, address=UPGRADE, **headers):
         client = socket.create_connection(self.address, timeout=10)
         head = "".join(f"{name}: {text}\r\n" for name, text in {"Host": "shop", **HEADERS, **headers}.items())
-        client.sendall(f"GET {UPGRADE} HTTP/1.1\r\n{head}\r\n".encode())
+        client.sendall(f"GET {address} HTTP/1.1\r\n{head}\r\n".encode())
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += client.recv(4096)
@@ -283,6 +284,21 @@ def test_compression_is_not_agreed_to(running):
 def test_who_does_not_sign_in_is_told_so_and_cut_off(running):
     client, _ = running.websocket()
     client.settimeout(30)
+    said = b""
+    while data := client.recv(4096):
+        said += data
+    client.close()
+
+    assert said.endswith(b"nobody signed in within 10 seconds")
+
+
+@pytest.mark.processes
+def test_a_websocket_that_a_session_has_not_moved_to_ends_with_the_session(running):
+    session = json.loads(requests.get(running.url + OPENING, timeout=10).text[1:])["sid"]
+    client, answer = running.websocket(f"{UPGRADE}&sid={session}")
+    client.settimeout(30)
+    assert answer.startswith(b"HTTP/1.1 101 ")
+
     said = b""
     while data := client.recv(4096):
         said += data

@@ -51,6 +51,7 @@ class Session(engineio.socket.Socket):
     _ping_at = math.inf  # by the monotonic clock
     _is_polling = _is_posting = False
     _last_word = (Status.NORMAL, "")
+    _moving_to: WebSocket | None = None
 
     def end(self, status: Status, reason: str) -> None:
         """End the session at once. Over a WebSocket the client is told why; polling, it finds no session any more."""
@@ -71,6 +72,11 @@ class Session(engineio.socket.Socket):
         if time.monotonic() >= self._ping_at and not self.closed:
             self._ping_at, self.last_ping = math.inf, time.time()
             self.send(Packet(PING))
+
+    def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
+        super().close(wait, abort, reason)
+        if self._moving_to:  # nothing else would end a WebSocket to which the session has not moved yet
+            self._moving_to.close(*self._last_word)
 
     def send(self, packet: Packet) -> None:
         if self.queue.qsize() >= MOST_WAITING and not self.closing:
@@ -189,7 +195,7 @@ class Session(engineio.socket.Socket):
             self.server.sockets.pop(self.sid, None)
 
     def _has_moved_to(self, web_socket: WebSocket) -> bool:
-        self.upgrading = True
+        self.upgrading, self._moving_to = True, web_socket
         try:
             if web_socket.receive() != f"{PING}probe":
                 return False
@@ -199,7 +205,7 @@ class Session(engineio.socket.Socket):
         except OSError:
             return False
         finally:
-            self.upgrading = False
+            self.upgrading, self._moving_to = False, None
 
     def _write(self, web_socket: WebSocket) -> None:
         with suppress(OSError):

@@ -114,7 +114,7 @@ class _Entrance:
         is_websocket = handshakes.asks_for_websocket(environ)
         if is_websocket:
             handshakes.check(environ)
-        if environ["REQUEST_METHOD"] == "GET" and "sid" not in query:
+        if environ["REQUEST_METHOD"] == "GET" and not any(query.get("sid", ())):  # an empty one opens a session, too
             if query.get("EIO") != ["4"]:
                 raise BadRequest("Version 4 of Engine.IO is spoken here: EIO=4.")
             if query.get("transport") != ["websocket" if is_websocket else "polling"]:
