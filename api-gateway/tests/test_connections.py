@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import struct
+import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -265,3 +266,35 @@ def test_who_reads_its_answer_too_slowly_is_ended_in_time(start, upstream, tmp_p
 
         with _in_background(sip):  # 2000 bytes a second
             assert upstream.hung_up.wait(30)
+
+
+def _unsent(client) -> int:
+    """Bytes that the system keeps for this client until it has read them."""
+    gateway, us = ("{:08X}:{:04X}".format(*_endpoint(each)) for each in (client.getpeername(), client.getsockname()))
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+    return next(int(fields[4].partition(":")[0], 16) for fields in lines if fields[1:3] == [gateway, us])
+
+
+def _endpoint(address) -> tuple[int, int]:
+    host, port = address
+    return int.from_bytes(socket.inet_aton(host), sys.byteorder), port
+
+
+def test_who_does_not_read_has_little_kept_for_them(gateway):
+    script = GET.replace(b" / ", b" /docs/swagger-ui-bundle.js ")
+    assert _ask(gateway, script)[0] == 200  # from here on it is in memory
+    before = _megabytes(gateway)
+
+    with ExitStack() as opened:
+        clients = []
+        for number in range(60):
+            client = opened.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.bind((f"127.0.1.{number % 3 + 1}", 0))
+            client.connect(gateway.address)
+            client.sendall(script * 4)
+            clients.append(client)
+        assert _slowest(gateway) < ENOUGH
+
+        assert 0 < max(map(_unsent, clients)) < 256 * 1024
+        assert _megabytes(gateway) - before < 20

@@ -17,7 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from shopkit import logs
 from shopkit.server import edge, memory, refusals, shutdown_hooks
 from shopkit.server.connections import Connections, Peer
-from shopkit.server.sockets import send_all
+from shopkit.server.sockets import MODEST, send_all
 from shopkit.server.strict_http import Connection
 
 MAX_DRAINED_BYTES = 8 * 1024 * 1024
@@ -64,13 +64,13 @@ class Response(wsgi.Response):
         self._send(b"0\r\n\r\n" if self.chunked else b"")
 
     def _send(self, data: bytes) -> None:
-        data, self._head = self._head + data, b""
-        if len(data) <= SLICE:
-            self._send_slice(data)
-            return
-        rest = memoryview(data)
-        for begin in range(0, len(data), SLICE):
-            self._send_slice(rest[begin : begin + SLICE])
+        """The data is not copied, but for its first slice: others may be sent the same at this moment."""
+        head, self._head = self._head, b""
+        self._send_slice(head + data[:SLICE])
+        if len(data) > SLICE:
+            rest = memoryview(data)
+            for begin in range(SLICE, len(data), SLICE):
+                self._send_slice(rest[begin : begin + SLICE])
 
     def _send_slice(self, data: bytes | memoryview) -> None:
         if not data:
@@ -184,6 +184,7 @@ class Worker(GeventWorker):
 
     def _accept(self, listener: Any) -> None:
         listener.setblocking(True)
+        listener.setsockopt(*MODEST)  # which its connections inherit
         listener_name = listener.getsockname()
         for number in count(1):
             try:

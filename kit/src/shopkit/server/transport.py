@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection
 
-from shopkit.server.sockets import send_all
+from shopkit.server.sockets import MODEST, send_all
 
 POOL_SIZE = 256  # idle connections kept to each address
 IDLE_SECONDS = 30.0  # for which they are kept
@@ -44,7 +44,8 @@ class SlimAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=POOL_SIZE)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
+        socket_options = [*HTTPConnection.default_socket_options, MODEST]
+        super().init_poolmanager(*args, **options, socket_options=socket_options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool}
         self._pools: dict[str, HTTPConnectionPool] = {}
 
