@@ -7,10 +7,11 @@ from shopkit.server import pacing
 from shopkit.server.websockets import MAX_MESSAGE_BYTES, Status, Violation
 
 MAX_HEADER_BYTES = 14  # of a frame
-FRAME_RATE = pacing.Rate(
-    burst=400, per_second=20
-)  # of a client; who sends more waits, and its bytes stay where they are
+# Of a client; who sends more waits, and its bytes stay where they are.
+FRAME_RATE = pacing.Rate(burst=400, per_second=20)
 MAX_WAIT_SECONDS = 20.0  # if it would have to wait longer, it is cut off
+SMALL_PIECE = 512  # bytes of a frame that come at once
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0  # seconds, after a small piece
 
 
 class FrameParser:
@@ -51,16 +52,21 @@ class FrameLimit:
     def __init__(self) -> None:
         self._parser = FrameParser(MAX_MESSAGE_BYTES + MAX_HEADER_BYTES)
         self._bucket = pacing.Bucket(FRAME_RATE, time.monotonic())
+        self._pause = 0.0
 
     def feed(self, data: bytes) -> float:
         """Look at what passes, and say how many seconds it has to wait.
+
+        What is dribbled is gathered, the longer the longer it goes on: a byte costs as much to pass on as a frame.
 
         :raise Violation: a frame is too long, or there are too many.
         """
         seconds = self._bucket.take(time.monotonic(), self._parser.feed(data))
         if seconds > MAX_WAIT_SECONDS:
             raise Violation(Status.POLICY, "too many frames")
-        return seconds
+        is_dribbled = len(data) < SMALL_PIECE and not self._parser.is_between_frames
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause or SHORTEST_PAUSE) if is_dribbled else 0.0
+        return max(seconds, self._pause)
 
 
 def _frame_size(data: bytes, at: int) -> int:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forwarding import tunnel
-from forwarding.websocket_frames import FrameParser
+from forwarding.websocket_frames import FrameLimit, FrameParser
 
 pytestmark = pytest.mark.processes
 
@@ -215,6 +215,23 @@ def test_a_stream_that_arrives_by_single_bytes_is_followed_too():
         frames.feed(bytes([byte]))
 
         assert frames.is_between_frames == (end in boundaries)
+
+
+def test_what_dribbles_is_gathered_the_longer_the_longer_it_goes_on():
+    limit, long = FrameLimit(), b"\x81\xfe\xff\x00" + b"x" * 65284
+    waits = [limit.feed(long[at : at + 1]) for at in range(20)]
+
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (0.005, 1.0)
+    assert limit.feed(long[20:10_000]) == 0
+    assert limit.feed(long[10_000:10_001]) == 0.005
+    assert limit.feed(long[10_001:]) == 0
+
+
+def test_short_frames_are_passed_on_at_once():
+    limit = FrameLimit()
+
+    assert [limit.feed(b"\x81\x85mask12345") for _ in range(10)] == [0] * 10
 
 
 @EVERYWHERE
