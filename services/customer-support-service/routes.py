@@ -1,6 +1,7 @@
 from flask_openapi3 import APIBlueprint, Tag
 
 from conversation import Conversation
+from long_pages import turn_for
 from models import messages_of, ticket_for, tickets_for
 from recent_orders import recent_orders_of
 from schemas import (
@@ -51,7 +52,9 @@ def tickets(conversation: Conversation) -> APIBlueprint:
     @api.get("/tickets/<int:ticket_id>/messages", responses={200: Messages})
     def list_messages(path: TicketPath, query: Page) -> Answer:
         """All that was said in a ticket, the newest first."""
-        return page_of(messages_of(ticket_for(current_user(), path.ticket_id)), query, MessageOut)
+        messages = messages_of(ticket_for(current_user(), path.ticket_id))
+        with turn_for(messages, query):
+            return page_of(messages, query, MessageOut)
 
     @api.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})
     @idempotent

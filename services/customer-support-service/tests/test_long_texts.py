@@ -3,6 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from shopkit.slots import Slots
+
 LONG = "x" * 5000
 
 
@@ -27,6 +29,25 @@ def test_a_ticket_shows_its_newest_messages_up_to_fifty_thousand_letters(said, c
     assert shown["message_count"] == 12
     every = client.get(f"/tickets/{shown['id']}/messages?per_page=100", headers=alice)
     assert (len(every.json), every.headers["X-Total-Count"]) == (12, "12")
+
+
+def test_of_pages_of_long_messages_one_is_put_together_at_a_time_and_ordinary_ones_never_wait(
+    said, client, alice, monkeypatch
+):
+    import long_pages
+
+    path = f"/tickets/{said(*[LONG] * 21)['id']}/messages"
+    slots = Slots(1, 0)
+    monkeypatch.setattr(long_pages, "slots", slots)
+    with slots:
+        refused = client.get(f"{path}?per_page=21", headers=alice)
+        ordinary = [
+            client.get(f"{path}?{query}", headers=alice) for query in ("per_page=20", "page=2&per_page=20", "page=9")
+        ]
+
+    assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (503, "busy", "1")
+    assert [len(each.json) for each in ordinary] == [20, 1, 0]
+    assert len(client.get(path, headers=alice).json) == 21
 
 
 def test_messages_that_fit_are_all_shown(said):
