@@ -159,6 +159,18 @@ def test_one_account_writes_at_a_bounded_rate(nobody_notices):
     nobody_notices("writes_of_one_account")
 
 
+def test_methods_that_nobody_knows_count(nobody_notices):
+    nobody_notices("methods_that_nobody_knows")
+
+
+def test_who_looks_at_orders_does_not_wait_for_checkouts(nobody_notices):
+    nobody_notices("checkouts")
+
+
+def test_long_pages_of_messages_leave_room_for_others(nobody_notices):
+    nobody_notices("pages_of_long_messages")
+
+
 def test_what_the_server_refuses_is_refused_cheaply(nobody_notices):
     nobody_notices("refused_by_the_server")
 
@@ -217,6 +229,14 @@ def test_handshakes_that_make_no_sense_are_refused(nobody_notices):
 
 def test_polling_sessions_are_bounded(nobody_notices):
     nobody_notices("polling_sessions")
+
+
+def test_a_websocket_that_a_session_has_not_moved_to_takes_no_place_for_long(nobody_notices):
+    nobody_notices("sockets_that_sessions_never_move_to")
+
+
+def test_frames_that_dribble_are_gathered(nobody_notices):
+    nobody_notices("frames_that_dribble")
 
 
 def test_polling_payloads_are_bounded_as_messages_are(nobody_notices):

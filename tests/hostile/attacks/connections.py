@@ -77,7 +77,7 @@ def slow_readers_of_lists(attack: Attacker) -> None:
 
 def slow_readers_of_documents(attack: Attacker) -> None:
     """Of the gateway's own large answers: the description of the API, and what shows it."""
-    pages = ("/openapi.json", SWAGGER)
+    pages = (SWAGGER, "/openapi.json")
     _read_slowly(attack, b"".join(request("GET", page) for page in pages) * 2, 400)
 
 

@@ -1,11 +1,12 @@
 """More plain requests than one asks for in good faith."""
 
+import json
 import os
 from collections.abc import Callable
 from itertools import count
 
 from hostile.attacker import Attacker
-from hostile.wire import request
+from hostile.wire import ask, request
 
 SEVERAL = 20  # addresses at once
 
@@ -84,6 +85,33 @@ def writes_of_one_account(attack: Attacker) -> None:
     _flood(attack, write)
 
 
+def methods_that_nobody_knows(attack: Attacker) -> None:
+    _flood(attack, lambda me, number: request("PROPFIND", "/products"))
+
+
+def checkouts(attack: Attacker) -> None:
+    """As many as ten addresses may have in progress, with a card that is declined so that the cart is full again."""
+    token = attack.target.token
+    card = {"card_number": "4000000000000002", "cvc": "123", "exp_month": 1, "exp_year": 2090, "cardholder_name": "A"}
+    with attack.connect() as client:
+        method = json.loads(ask(client, request("POST", "/payment-methods", card, token)).body)["id"]
+    for product in range(1, 9):
+        attack.ask(request("POST", "/cart/items", {"product_id": product, "quantity": 1}, token))
+    order = request("POST", "/orders", {"payment_method_id": method, "shipping_address": "1 Test Street"}, token)
+    attack.crowd(160, lambda me: attack.ask_again_and_again(lambda _: order, me // 16))
+
+
+def pages_of_long_messages(attack: Attacker) -> None:
+    """Two megabytes each, as many as ten addresses may have in progress."""
+    token, messages = attack.target.token, f"/tickets/{attack.target.ticket}/messages"
+    long = request("POST", messages, {"message": "\U0001f600" * 4900}, token)
+    with attack.attempt(), attack.connect() as client:
+        for _ in range(100):
+            ask(client, long)
+    page = request("GET", f"{messages}?per_page=100", token=token)
+    attack.crowd(160, lambda me: attack.ask_again_and_again(lambda _: page, me // 16))
+
+
 def refused_by_the_server(attack: Attacker) -> None:
     """Heads that never reach the app: 400, 414, 431, each followed by a body that nobody reads."""
     heads = (
@@ -130,6 +158,9 @@ ATTACKS = (
     tokens_of_nobody,
     idempotency_keys,
     writes_of_one_account,
+    methods_that_nobody_knows,
+    checkouts,
+    pages_of_long_messages,
     refused_by_the_server,
     new_connections,
 )

