@@ -149,6 +149,15 @@ class TestAfterCommit:
 
         assert called == ["x"]
 
+    def test_a_callback_holds_no_connection(self, session, notes_db, note, called):
+        session.add(note(user_id=1, text="x"))
+        session.flush()
+        after_commit(lambda: called.append(notes_db.engine.pool.checkedout()))
+        before = notes_db.engine.pool.checkedout()
+        session.commit()
+
+        assert (before, called) == (1, [0])
+
     def test_no_callback_runs_after_a_rollback(self, session, note, called):
         session.add(note(user_id=1, text="x"))
         after_commit(lambda: called.append("x"))

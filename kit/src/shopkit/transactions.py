@@ -17,9 +17,9 @@ from typing import Any, ParamSpec, TypeVar
 from flask import current_app, g, has_request_context, request
 from pydantic import BaseModel
 from sqlalchemy import event
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-_CALLBACKS, _FLUSHED = "after_commit", "flushed"
+_CALLBACKS, _COMMITTED, _FLUSHED = "after_commit", "committed", "flushed"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 P = ParamSpec("P")
@@ -92,7 +92,8 @@ def may_write() -> bool:
 def watch(session: scoped_session[Any]) -> None:
     """Let the sessions of a database call back, and know whether they have written."""
     event.listen(session, "after_flush", _note_flush)
-    event.listen(session, "after_commit", _call_back)
+    event.listen(session, "after_commit", _note_commit)
+    event.listen(session, "after_transaction_end", _call_back)
     event.listen(session, "after_rollback", _forget)
 
 
@@ -116,9 +117,16 @@ def _note_flush(session: Session, _: object) -> None:
     session.info[_FLUSHED] = True
 
 
-def _call_back(session: Session) -> None:
+def _note_commit(session: Session) -> None:
     session.info.pop(_FLUSHED, None)
-    for callback in session.info.pop(_CALLBACKS, []):
+    session.info[_COMMITTED] = session.info.pop(_CALLBACKS, [])
+
+
+def _call_back(session: Session, transaction: SessionTransaction) -> None:
+    """Now, as the connection has been given back: a callback may take long, and others need connections meanwhile."""
+    if transaction.parent is not None:
+        return
+    for callback in session.info.pop(_COMMITTED, []):
         try:
             callback()
         except Exception:  # what is committed is done, whatever comes afterwards
