@@ -59,6 +59,7 @@ class Proxy:
         self._counters = counters
         self._concurrency = ConcurrencyLimit(settings.max_in_flight_per_address)
         self._disk_space = disk_space
+        self._space_for_bodies = DiskSpace(settings.max_spool_bytes)
         self._session = requests.Session()
         self._session.mount("http://", adapter or SlimAdapter())
 
@@ -69,7 +70,8 @@ class Proxy:
         """Send a request on.
 
         :raise TooManyRequests: as many of its address as may be are in progress, and for longer than one can wait.
-        :raise Unavailable: the service is left alone for a while, or as many as may be are waiting for it.
+        :raise Unavailable: the service is left alone for a while, as many as may be are waiting for it, or all large
+            bodies together are as large as they may be.
         :raise UpstreamTimeout: it is too slow.
         :raise UpstreamFailed: it is away.
         """
@@ -92,7 +94,7 @@ class Proxy:
         if public := self._public_url(request.environ):
             sending.headers[PUBLIC_URL] = public
         sending.headers.update(extra_headers or {})
-        sending.body = read_body(request)
+        sending.body = read_body(request, self._space_for_bodies)
         return sending
 
     def _send(

@@ -173,6 +173,17 @@ def test_a_long_body_arrives_whole(echo):
     assert echo.put("/cart", data="long" * 65536).json["body"] == "long" * 65536
 
 
+@pytest.mark.parametrize("environ", [{"MAX_SPOOL_BYTES": "100000"}])
+def test_large_bodies_have_so_much_disk_together_and_give_it_back(echo):
+    sizes = (90_000, 150_000, 90_000, 64_000)
+
+    answers = [echo.put("/cart", data=bytes(size)) for size in sizes]
+
+    assert [each.status_code for each in answers] == [200, 503, 200, 200]
+    assert answers[1].json["code"] == "unavailable"
+    assert [len(each.json["body"]) for each in answers if each.status_code == 200] == [90_000, 90_000, 64_000]
+
+
 @UP_TO_100_KB
 def test_a_length_above_the_limit_is_refused_before_anything_is_sent(client, network):
     response = client.post("/cart/items", data=bytes(100_001))
