@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from flask_openapi3 import APIBlueprint
 
 from event_publishers import publish
-from orders.long_pages import with_items, without_items
+from orders.long_pages import turn_for, with_items, without_items
 from orders.models import Order
 from orders.moves import move_by_staff
 from orders.schemas import OrderOut, OrderPath, OrderQuery, Orders, StatusChange, order_for
@@ -29,7 +29,9 @@ def add_orders(api: APIBlueprint, cancel_order: Cancel) -> None:
     def index(query: OrderQuery) -> Answer:
         """List one's orders, newest first; staff sees everybody's."""
         viewer = current_user()
-        return page_of(_wanted(query, viewer), query, order_for(viewer), within=with_items)
+        wanted = _wanted(query, viewer)
+        with turn_for(wanted, query):
+            return page_of(wanted, query, order_for(viewer), within=with_items)
 
     @api.get("/orders/<int:order_id>", responses={200: OrderOut})
     def show(path: OrderPath) -> Answer:
