@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from models import Message, db
 from shopkit.paging import Page
 from shopkit.slots import Slots
+from shopkit.transactions import end_reading
 
 ORDINARY = 100_000  # letters, as in a hundred long messages; there may be five times as many, which are 2 MB
 BREATH_SECONDS = 0.001  # in which the one thread there is does what has become ready for others
@@ -21,7 +22,7 @@ def turn_for(messages: sa.Select[Any], page: Page) -> AbstractContextManager[Non
     wanted = messages.with_only_columns(sa.func.length(Message.message).label("letters"))
     lengths = wanted.limit(page.per_page).offset((page.page - 1) * page.per_page).subquery()
     letters = db.session.scalar(sa.select(sa.func.sum(lengths.c.letters))) or 0
-    db.session.rollback()  # who waits holds no connection
+    end_reading()  # who waits holds no connection
     return _alone() if letters > ORDINARY else nullcontext()
 
 

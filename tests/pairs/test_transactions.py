@@ -23,8 +23,6 @@ SEVERAL = {
 # What reads after it has written, and why.
 READS_ON = {
     "GET /cart": "the cart of somebody who has none yet is made first",
-    "PUT /products/<int:product_id>": "what the database computes is read again for the answer",
-    "PATCH /products/<int:product_id>": "what the database computes is read again for the answer",
 }
 WRITES_NOTHING = {"POST /login", "POST /token", "POST /validate"}
 
