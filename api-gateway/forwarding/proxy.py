@@ -103,7 +103,7 @@ class Proxy:
         pool, is_busy = self._pools[route.service], permit is not None and permit.address_is_busy
         failed: Slot | None = None
         while True:
-            slot = pool.take(preferred, failed, address_is_busy=is_busy)
+            slot = pool.take(preferred, failed, address_is_busy=is_busy, long_lived=route.is_socket_io)
             try:
                 return UpstreamResponse(route.service, self._exchange(slot, route, sending), slot, permit)
             except TRANSPORT_ERRORS as error:

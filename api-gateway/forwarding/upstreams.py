@@ -24,14 +24,16 @@ class Upstream:
 
     Its circuit breaker decides about that. Closed: `max_in_flight`, so that an upstream that hangs holds no more
     requests than that. Open: none. Half-open: one, and one more with each success, as in TCP's slow start, so that an
-    upstream that has just come back is not overrun.
+    upstream that has just come back is not overrun. Long-lived ones, as polls and WebSockets are, cost nothing while
+    they last and are counted apart: there may be as many as there are connections.
     """
 
     def __init__(self, url: str, max_in_flight: int, clock: Clock = time.monotonic) -> None:
         self.url = url
         self.name = sha256(url.encode()).hexdigest()[:8]
         self._max_in_flight = max_in_flight
-        self.slots: set[Slot] = set()
+        self._slots: set[Slot] = set()
+        self._long_lived: set[Slot] = set()
         # So that it closes when so many requests at once would be next.
         successes = max(1, min(SLOW_START_END, max_in_flight) - 1)
         self.breaker = CircuitBreaker(FAILURES_TO_OPEN, successes, OPEN_SECONDS, LONGEST_OPEN_SECONDS, clock)
@@ -45,44 +47,51 @@ class Upstream:
 
     @property
     def in_flight(self) -> int:
-        return len(self.slots)
+        return len(self._slots) + len(self._long_lived)
 
-    def has_room(self, address_is_busy: bool = False) -> bool:
+    def has_room(self, *, address_is_busy: bool = False, long_lived: bool = False) -> bool:
         """Whether another request may be in flight; an address with many in progress leaves a quarter to others."""
         if self.breaker.is_closed:
             kept = self._max_in_flight // 4 if address_is_busy else 0
-            return len(self.slots) < self._max_in_flight - kept
-        return len(self.slots) < (self._max_in_flight if self.breaker.trial_is_due else self.ceiling)
+            return long_lived or len(self._slots) < self._max_in_flight - kept
+        return self.in_flight < (self._max_in_flight if self.breaker.trial_is_due else self.ceiling)
 
-    def take(self) -> "Slot":
+    def take(self, *, long_lived: bool = False) -> "Slot":
         if not self.breaker.is_closed:
             self.breaker.begin_trial()
-        slot = Slot(self)
-        self.slots.add(slot)
-        return slot
+        return Slot(self, self._long_lived if long_lived else self._slots)
+
+    def forget_slots(self) -> None:
+        """Let those in flight count no longer, nor what becomes of them: they were sent before it was left alone."""
+        self._slots.clear()
+        self._long_lived.clear()
 
 
 class Slot:
-    """The slot of one request at an upstream, from its start until the last byte of the answer."""
+    """The slot of one request at an upstream, from its start until the last byte of the answer.
 
-    __slots__ = ("upstream",)
+    :param taken: those of its kind at this upstream.
+    """
 
-    def __init__(self, upstream: Upstream) -> None:
+    __slots__ = ("_taken", "upstream")
+
+    def __init__(self, upstream: Upstream, taken: "set[Slot]") -> None:
         self.upstream = upstream
+        self._taken = taken
+        taken.add(self)
 
     def succeeded(self) -> None:
-        if self in self.upstream.slots and self.upstream.breaker.record_success():
+        if self in self._taken and self.upstream.breaker.record_success():
             logger.warning("%s is well again", self.upstream.url)
 
     def failed(self) -> None:
         breaker = self.upstream.breaker
-        if self in self.upstream.slots and breaker.record_failure():
+        if self in self._taken and breaker.record_failure():
             logger.warning("%s fails and is left alone for %g seconds", self.upstream.url, breaker.open_seconds)
-            # Requests still under way were sent before this: they no longer count, nor does what becomes of them.
-            self.upstream.slots.clear()
+            self.upstream.forget_slots()
 
     def release(self) -> None:
-        self.upstream.slots.discard(self)
+        self._taken.discard(self)
 
 
 class UpstreamPool:
@@ -95,29 +104,39 @@ class UpstreamPool:
         self.upstreams = upstreams
         self._sleep = sleep
 
-    def take(self, preferred: str = "", avoided: Slot | None = None, *, address_is_busy: bool = False) -> Slot:
+    def take(
+        self,
+        preferred: str = "",
+        avoided: Slot | None = None,
+        *,
+        address_is_busy: bool = False,
+        long_lived: bool = False,
+    ) -> Slot:
         """A slot at the upstream where the fewest requests are in flight; where all are taken, wait a moment for one.
 
         :param preferred: the name of the upstream to ask if it can be asked.
         :param avoided: what has just failed, to be avoided if there is another.
         :param address_is_busy: the address that asks has many requests in progress already.
+        :param long_lived: it is a poll or a WebSocket.
         :raise Unavailable: all are left alone, or have as many requests as they may.
         """
-        free = self._with_room(address_is_busy)
+        free = self._with_room(address_is_busy, long_lived)
         if not free:
             raise Unavailable(f"The {in_words(self.service)} is not available at the moment; try again.")
         if len(free) == 1:
-            return free[0].take()
+            return free[0].take(long_lived=long_lived)
         failed = avoided.upstream if avoided else None
         return min(
             free,
             key=lambda each: (each.name != preferred, each is failed, each.in_flight, random.random()),  # noqa: S311
-        ).take()
+        ).take(long_lived=long_lived)
 
-    def _with_room(self, address_is_busy: bool) -> list[Upstream]:
+    def _with_room(self, address_is_busy: bool, long_lived: bool) -> list[Upstream]:
         """A few addresses can fill a service for a moment: others then come a little later, and not in vain."""
         for _ in range(round(WAIT_SECONDS / POLL_SECONDS)):
-            free = [each for each in self.upstreams if each.has_room(address_is_busy)]
+            free = [
+                each for each in self.upstreams if each.has_room(address_is_busy=address_is_busy, long_lived=long_lived)
+            ]
             if free or not any(each.breaker.is_closed for each in self.upstreams):
                 return free
             self._sleep(POLL_SECONDS)

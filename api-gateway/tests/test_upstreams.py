@@ -43,6 +43,18 @@ def test_no_more_requests_are_in_flight_than_may_be(upstream):
     assert upstream.has_room()
 
 
+def test_polls_and_sockets_take_no_room_from_what_is_soon_answered(upstream):
+    listening = [upstream.take(long_lived=True) for _ in range(1000)]
+    slots = [upstream.take() for _ in range(100)]
+
+    assert not upstream.has_room()
+    assert upstream.has_room(long_lived=True)
+    assert upstream.in_flight == 1100
+    for slot in (*listening, *slots):
+        slot.release()
+    assert upstream.in_flight == 0
+
+
 def test_failures_in_a_row_open_the_breaker(upstream):
     _fail(upstream, FAILURES_TO_OPEN - 1)
     assert upstream.breaker.state is CLOSED
