@@ -10,6 +10,9 @@ from payments.schemas import PaymentReconciliationOut, ReconciliationQuery
 from shopkit.auth import ADMIN, only
 from shopkit.database import now
 from shopkit.service import Answer
+from shopkit.slots import Slots
+
+reconciling = Slots(1, places=2)  # it takes a tenth of a second, and longer the more orders there are
 
 
 def add_reconciliation(api: APIBlueprint, provider: PaymentProvider) -> None:
@@ -17,4 +20,5 @@ def add_reconciliation(api: APIBlueprint, provider: PaymentProvider) -> None:
     @only(ADMIN)
     def reconcile(query: ReconciliationQuery) -> Answer:
         """Compare the orders of the last days with what the payment provider says; nothing is wrong if nothing is named."""  # noqa: E501
-        return reconciliation.reconcile(provider, now() - timedelta(days=query.days))
+        with reconciling:
+            return reconciliation.reconcile(provider, now() - timedelta(days=query.days))

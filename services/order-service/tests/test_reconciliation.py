@@ -11,6 +11,7 @@ from orders.models import Order, OrderEvent, OrderItem
 from payments import sandbox
 from shopkit.database import now
 from shopkit.errors import Conflict
+from shopkit.slots import Slots
 
 
 @pytest.fixture
@@ -286,3 +287,15 @@ def test_the_id_of_an_order_that_came_to_nothing_is_not_given_out_again(check_ou
     others.on("POST", "/internal/claims", None, 201)
 
     assert check_out().json["id"] == 2
+
+
+def test_the_books_are_compared_by_one_at_a_time(client, admin, monkeypatch):
+    from payments import routes
+
+    slots = Slots(1, places=0)
+    monkeypatch.setattr(routes, "reconciling", slots)
+    with slots:
+        refused = client.get("/orders/reconciliation", headers=admin)
+
+    assert (refused.status_code, refused.json["code"]) == (503, "busy")
+    assert client.get("/orders/reconciliation", headers=admin).status_code == 200
