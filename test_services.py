@@ -48,7 +48,7 @@ class Failed(Exception):
     """A step did not go as it should; the message says how it went instead."""
 
 
-class Answer:
+class Response:
     def __init__(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.status, self.headers, self.content = status, headers, content
 
@@ -65,7 +65,7 @@ class Client:
 
     def __call__(
         self, method: str, path: str, body: object = None, *, expect: int | tuple[int, ...] = 200, **headers: str
-    ) -> Answer:
+    ) -> Response:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         headers.setdefault("Content-Type", "application/json")
@@ -77,13 +77,13 @@ class Client:
         return answer
 
 
-def _send(request: urllib.request.Request) -> Answer:
+def _send(request: urllib.request.Request) -> Response:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-            return Answer(response.status, dict(response.headers), response.read())
+            return Response(response.status, dict(response.headers), response.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, dict(error.headers), error.read())
+            return Response(error.code, dict(error.headers), error.read())
     except OSError as error:
         raise Failed(f"{request.full_url} does not answer: {error}") from None
 

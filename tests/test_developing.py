@@ -18,7 +18,7 @@ NEW_ROUTE = """
 
 @accounts.get("/newest")
 @public
-def newest() -> Answer:
+def newest() -> ViewResult:
     return "true", 200
 """
 

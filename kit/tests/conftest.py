@@ -11,7 +11,7 @@ from shopkit.errors import Conflict, PaymentRequired, UpstreamFailed
 from shopkit.http_client import ServiceClient
 from shopkit.paging import Page, page_of
 from shopkit.schemas import AmountIn, Id, Input, Output, Query
-from shopkit.service import Answer, create_service
+from shopkit.service import ViewResult, create_service
 from shopkit.settings import ServiceSettings
 from shopkit.transactions import reads_only
 
@@ -51,7 +51,7 @@ def notes_api(partner: ServiceClient) -> APIBlueprint:
     notes = APIBlueprint("notes", __name__)
 
     @notes.post("/notes", responses={201: NoteOut})
-    def write(body: NewNote) -> Answer:
+    def write(body: NewNote) -> ViewResult:
         """Write a note."""
         note = Note(user_id=current_user().id, text=body.text)
         db.session.add(note)
@@ -60,43 +60,43 @@ def notes_api(partner: ServiceClient) -> APIBlueprint:
 
     @notes.get("/notes")
     @public
-    def index(query: Page) -> Answer:
+    def index(query: Page) -> ViewResult:
         """List all notes."""
         return page_of(sa.select(Note).order_by(Note.id), query, NoteOut)
 
     @notes.get("/numbers", responses={200: NoteOut})
     @public
-    def numbers(query: NumberQuery) -> Answer:
+    def numbers(query: NumberQuery) -> ViewResult:
         """Show what was asked for."""
         return NoteOut(id=1, text=f"{query.first} {query.all} {query.more}")
 
     @notes.get("/notes/<int:note_id>", responses={200: NoteOut})
-    def show(path: NotePath) -> Answer:
+    def show(path: NotePath) -> ViewResult:
         """Show a note."""
         return NoteOut.model_validate(fetch_or_404(Note, path.note_id, user_id=current_user().id))
 
     @notes.delete("/notes")
     @only("admin", "support")
-    def burn() -> Answer:
+    def burn() -> ViewResult:
         """Burn them all."""
         return "", 204
 
     @notes.post("/internal/notes")
     @public
-    def internal() -> Answer:
+    def internal() -> ViewResult:
         """Not for people, whatever its mark says."""
         return NoteOut(id=0, text=current_user().username)
 
     @notes.post("/count")
     @public
     @reads_only
-    def count() -> Answer:
+    def count() -> ViewResult:
         """Count without writing."""
         return NoteOut(id=db.session.scalar(sa.select(sa.func.count(Note.id))), text="")
 
     @notes.get("/fail/<kind>")
     @public
-    def fail(path: "Kind") -> Answer:
+    def fail(path: "Kind") -> ViewResult:
         """Fail in a way of one's choice."""
         raise {
             "conflict": Conflict("It is taken.", code="taken", by="bob"),
@@ -107,7 +107,7 @@ def notes_api(partner: ServiceClient) -> APIBlueprint:
         }[path.kind]
 
     @notes.get("/ask")
-    def ask() -> Answer:
+    def ask() -> ViewResult:
         """Ask the partner service."""
         return NoteOut(id=1, text=str(partner.get("/thing", size="big")))
 

@@ -18,7 +18,7 @@ from shopkit.errors import Conflict, NotFound, NotSignedIn, Unavailable, Upstrea
 from shopkit.http_client import ServiceClient
 from shopkit.idempotency import current_key, fingerprint, idempotent, takes_key
 from shopkit.schemas import Input, Output
-from shopkit.service import Answer, create_service
+from shopkit.service import ViewResult, create_service
 from shopkit.settings import KEEP_ANSWERS, Hours, ServiceSettings
 from shopkit.transactions import end_reading
 
@@ -64,7 +64,7 @@ def things_api() -> APIBlueprint:
 
     @things.post("/things", responses={201: ThingOut})
     @idempotent
-    def make(body: NewThing) -> Answer:
+    def make(body: NewThing) -> ViewResult:
         """Make a thing."""
         current_app.config["ACT"]()
         thing = Thing(name=body.name)
@@ -76,7 +76,7 @@ def things_api() -> APIBlueprint:
 
     @things.post("/other-things", responses={201: ThingOut})
     @idempotent
-    def make_other(body: NewThing) -> Answer:
+    def make_other(body: NewThing) -> ViewResult:
         """Make a thing of another kind."""
         current_app.config["ACT"]()
         return ThingOut(id=0, name=body.name), 201
@@ -84,14 +84,14 @@ def things_api() -> APIBlueprint:
     @things.post("/things/<int:thing_id>", responses={204: None})
     @things.delete("/things/<int:thing_id>", responses={204: None})
     @idempotent
-    def wipe(path: ThingPath) -> Answer:
+    def wipe(path: ThingPath) -> ViewResult:
         """Wipe a thing."""
         current_app.config["ACT"]()
         return "", 204
 
     @things.post("/refusing-things")
     @idempotent
-    def refuse(body: NewThing) -> Answer:
+    def refuse(body: NewThing) -> ViewResult:
         """Make a thing and refuse it, without raising anything."""
         db.session.add(Thing(name=body.name))
         db.session.flush()
@@ -99,13 +99,13 @@ def things_api() -> APIBlueprint:
 
     @things.post("/own-things")
     @takes_key
-    def make_by_oneself(body: NewThing) -> Answer:
+    def make_by_oneself(body: NewThing) -> ViewResult:
         """Say what the key and the body are known by."""
         current_app.config["ACT"]()
         return ThingOut(id=0, name=f"{current_key()} {fingerprint()}")
 
     @things.post("/secrets")
-    def unmarked(body: NewThing) -> Answer:
+    def unmarked(body: NewThing) -> ViewResult:
         """Make something whose answer is not kept."""
         current_app.config["ACT"]()
         return ThingOut(id=0, name=str(current_key()))
@@ -113,7 +113,7 @@ def things_api() -> APIBlueprint:
     @things.post("/admin-things")
     @only(ADMIN)
     @idempotent
-    def for_admins(body: NewThing) -> Answer:
+    def for_admins(body: NewThing) -> ViewResult:
         """Make a thing of the admins'."""
         return ThingOut(id=0, name=str(current_key()))
 

@@ -14,7 +14,7 @@ from schemas import (
     Validated,
 )
 from shopkit.auth import bearer_token, public
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import reads_only
 from tokens import ACCESS, REFRESH, SERVICE_TOKEN, TokenPair, Tokens, account_of, user_behind
 
@@ -23,7 +23,7 @@ accounts = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="accounts")])
 
 @accounts.post("/register", responses={201: UserOut})
 @public
-def register(body: NewUser) -> Answer:
+def register(body: NewUser) -> ViewResult:
     """Open an account."""
     return UserOut.model_validate(open_account(body)), 201
 
@@ -33,14 +33,14 @@ def sessions(tokens: Tokens) -> APIBlueprint:
 
     @api.post("/login", responses={200: SignedIn})
     @public
-    def login(body: Credentials) -> Answer:
+    def login(body: Credentials) -> ViewResult:
         """Sign in with a username or an e-mail address."""
         user = owner_of(body.username, body.password)
         return _signed_in(user, tokens.new_pair(user))
 
     @api.post("/logout", responses={200: Message}, security=[{"bearer": []}])
     @public
-    def logout() -> Answer:
+    def logout() -> ViewResult:
         """End the session: its access and refresh tokens are refused from the next request on, by every service.
 
         To sign out again, with a token that has not expired, is harmless.
@@ -50,7 +50,7 @@ def sessions(tokens: Tokens) -> APIBlueprint:
 
     @api.post("/refresh", responses={200: SignedIn}, security=[{"bearer": []}])
     @public
-    def refresh() -> Answer:
+    def refresh() -> ViewResult:
         """Trade a refresh token for a new pair of the same session.
 
         For ten seconds after its first use it brings further pairs; whoever comes later with it ends the session.
@@ -63,7 +63,7 @@ def sessions(tokens: Tokens) -> APIBlueprint:
     @api.post("/validate", responses={200: Validated})
     @public
     @reads_only
-    def validate() -> Answer:
+    def validate() -> ViewResult:
         """Say whose access token this is. Internal: the gateway does not route it."""
         claims = tokens.claims_of(bearer_token(), ACCESS)
         user = Identity.model_validate(user_behind(claims))
@@ -72,7 +72,7 @@ def sessions(tokens: Tokens) -> APIBlueprint:
     @api.post("/token", responses={200: ServiceToken})
     @public
     @reads_only
-    def token(body: ClientCredentials) -> Answer:
+    def token(body: ClientCredentials) -> ViewResult:
         """Give a service its own token (OAuth 2.0 client credentials). Internal: the gateway does not route it."""
         return ServiceToken(
             access_token=tokens.new_service_token(body.client_id, body.client_secret),

@@ -59,7 +59,7 @@ class QuantityReduced(Output):
     available: int
 
 
-Problem = NoLongerSold | PriceChanged | OutOfStock | QuantityReduced
+LineProblem = NoLongerSold | PriceChanged | OutOfStock | QuantityReduced
 
 
 class Line(Output):
@@ -79,7 +79,7 @@ class ItemOut(Line):
     """So many of a product at today's price; changing the quantity, or adding to it, accepts that price."""
 
     id: int
-    problems: list[Problem]
+    problems: list[LineProblem]
 
 
 class QuantityChange(Edit):

@@ -18,10 +18,10 @@ from schemas import (
     InCheckout,
     ItemInCheckout,
     ItemOut,
+    LineProblem,
     NoLongerSold,
     OutOfStock,
     PriceChanged,
-    Problem,
     QuantityChange,
     QuantityReduced,
 )
@@ -183,11 +183,11 @@ def _price(item: Item, product: Product) -> int:
     return product.price if product.is_sold or item.seen_price is None else item.seen_price
 
 
-def _problems(product: Product, item: Item) -> list[Problem]:
+def _problems(product: Product, item: Item) -> list[LineProblem]:
     """What the buyer does not know yet."""
     if not product.is_sold:
         return [NoLongerSold(message=f"{product.name} is no longer sold; take it out.")]
-    problems: list[Problem] = []
+    problems: list[LineProblem] = []
     if item.seen_price is not None and item.seen_price != product.price:
         message = f"The price of {product.name} has changed."
         problems.append(PriceChanged(message=message, seen_price=item.seen_price, since=item.price_changed_at))

@@ -28,7 +28,7 @@ NEW_MESSAGE = "new_message"
 SESSION_ENDED = "session_ended"
 PATIENCE_SECONDS = 1.0  # for which the sender waits, so that mostly everybody has heard it when it is acknowledged
 
-Problem = dict[str, Any] | None
+ProblemDetails = dict[str, Any] | None
 
 
 class CheckingManager(Manager):
@@ -88,11 +88,11 @@ class CheckingManager(Manager):
         super().emit(event, why, namespace, room=sid)
         self.server.disconnect(sid, namespace, ignore_queue=True)
 
-    def _problems(self, ticket_id: int, participants: dict[str, str]) -> dict[str, Problem]:
+    def _problems(self, ticket_id: int, participants: dict[str, str]) -> dict[str, ProblemDetails]:
         """Of those who may not hear the ticket, by their sockets; None for one that is gone in the meantime."""
-        found: dict[str, Problem] = {}
-        away: Problem = None
-        problems: dict[str, Problem] = {}
+        found: dict[str, ProblemDetails] = {}
+        away: ProblemDetails = None
+        problems: dict[str, ProblemDetails] = {}
         for sid, eio_sid in participants.items():
             environ = self.server.environ.get(eio_sid)
             if environ is None:
@@ -119,7 +119,7 @@ def new_manager(redis_url: str) -> CheckingManager:
     return CheckingRedisManager(redis_url, channel=f"chat{urlsplit(redis_url).path}")
 
 
-def _problem_of_hearing(ticket_id: int, environ: "WSGIEnvironment") -> Problem:
+def _problem_of_hearing(ticket_id: int, environ: "WSGIEnvironment") -> ProblemDetails:
     with environ["flask.app"].request_context(environ):
         try:
             ticket_for(who_is(bearer_token()), ticket_id)

@@ -20,7 +20,7 @@ from schemas import (
 from shopkit.auth import current_user
 from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 
 
 def tickets(conversation: Conversation) -> APIBlueprint:
@@ -28,12 +28,12 @@ def tickets(conversation: Conversation) -> APIBlueprint:
 
     @api.post("/tickets", responses={201: TicketOut})
     @idempotent
-    def open_ticket(body: NewTicket) -> Answer:
+    def open_ticket(body: NewTicket) -> ViewResult:
         """Ask the shop something."""
         return conversation.open_ticket(current_user(), body), 201
 
     @api.get("/tickets", responses={200: TicketList})
-    def list_tickets(query: TicketQuery) -> Answer:
+    def list_tickets(query: TicketQuery) -> ViewResult:
         """One's own tickets, the newest activity first; staff see everybody's."""
         found = tickets_for(current_user())
         if query.status:
@@ -41,7 +41,7 @@ def tickets(conversation: Conversation) -> APIBlueprint:
         return page_of(found, query, TicketSummary)
 
     @api.get("/tickets/<int:ticket_id>", responses={200: TicketShown})
-    def show_ticket(path: TicketPath) -> Answer:
+    def show_ticket(path: TicketPath) -> ViewResult:
         """A ticket and what was said in it lately; staff see what its writer has ordered lately, too."""
         ticket = ticket_for(current_user(), path.ticket_id)
         shown = TicketOut.model_validate(ticket)
@@ -50,7 +50,7 @@ def tickets(conversation: Conversation) -> APIBlueprint:
         return TicketForStaff.model_validate({**shown.model_dump(), "recent_orders": recent_orders_of(ticket.user_id)})
 
     @api.get("/tickets/<int:ticket_id>/messages", responses={200: Messages})
-    def list_messages(path: TicketPath, query: Page) -> Answer:
+    def list_messages(path: TicketPath, query: Page) -> ViewResult:
         """All that was said in a ticket, the newest first."""
         messages = messages_of(ticket_for(current_user(), path.ticket_id))
         with turn_for(messages, query):
@@ -58,13 +58,13 @@ def tickets(conversation: Conversation) -> APIBlueprint:
 
     @api.post("/tickets/<int:ticket_id>/messages", responses={201: MessageOut})
     @idempotent
-    def reply(path: TicketPath, body: NewMessage) -> Answer:
+    def reply(path: TicketPath, body: NewMessage) -> ViewResult:
         """Say something in a ticket; a closed one is opened again."""
         return conversation.reply(current_user(), path.ticket_id, body.message), 201
 
     @api.put("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
     @api.post("/tickets/<int:ticket_id>/close", responses={200: TicketOut})
-    def close_ticket(path: TicketPath) -> Answer:
+    def close_ticket(path: TicketPath) -> ViewResult:
         """Close a ticket."""
         return conversation.close(current_user(), path.ticket_id)
 

@@ -17,7 +17,7 @@ from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
 from shopkit.idempotency import idempotent
 from shopkit.paging import Page, page_of
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import flush_and_show
 
 
@@ -27,7 +27,7 @@ def payment_methods(provider: str) -> APIBlueprint:
     one = "/payment-methods/<int:payment_method_id>"
 
     @idempotent
-    def add_provider_card(body: NewProviderCard) -> Answer:
+    def add_provider_card(body: NewProviderCard) -> ViewResult:
         """Add a card by the token that the payment provider knows it by; the first one is the default."""
         return _added(body.model_dump(), provider=provider)
 
@@ -39,14 +39,14 @@ def payment_methods(provider: str) -> APIBlueprint:
     return api
 
 
-def list_all(query: Page) -> Answer:
+def list_all(query: Page) -> ViewResult:
     """List one's payment methods: the default first, then the newest."""
     mine = sa.select(PaymentMethod).where(PaymentMethod.user_id == current_user().id)
     return page_of(mine.order_by(PaymentMethod.is_default.desc(), PaymentMethod.id.desc()), query, PaymentMethodOut)
 
 
 @idempotent
-def add_card(body: NewCard) -> Answer:
+def add_card(body: NewCard) -> ViewResult:
     """Add a card by its number, which the sandbox trades for a token; the first one is the default."""
     digits = body.card_number.get_secret_value()
     return _added(
@@ -58,7 +58,7 @@ def add_card(body: NewCard) -> Answer:
     )
 
 
-def remove(path: PaymentMethodPath) -> Answer:
+def remove(path: PaymentMethodPath) -> ViewResult:
     """Remove a payment method; was it the default, the newest of the others is it now."""
     user_id = current_user().id
     hold_list(PaymentMethod, user_id)
@@ -67,12 +67,12 @@ def remove(path: PaymentMethodPath) -> Answer:
     return "", 204
 
 
-def show_to_services(path: PaymentMethodPath, query: OwnerQuery) -> Answer:
+def show_to_services(path: PaymentMethodPath, query: OwnerQuery) -> ViewResult:
     """Say how the provider knows a person's payment method. Internal: the gateway does not route it."""
     return ProviderCardOut.model_validate(fetch_or_404(PaymentMethod, path.payment_method_id, user_id=query.user_id))
 
 
-def _added(card: dict[str, object], **known_to_us: str) -> Answer:
+def _added(card: dict[str, object], **known_to_us: str) -> ViewResult:
     payment_method = PaymentMethod(user_id=current_user().id, **card, **known_to_us)
     add_to_list(payment_method)
     return flush_and_show(payment_method, PaymentMethodOut), 201

@@ -4,21 +4,21 @@ from sqlalchemy.exc import IntegrityError
 from models import Profile, db
 from schemas import ProfileChange, ProfileFields, ProfileOut
 from shopkit.auth import current_user
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import commit_and_show
 
 profiles = APIBlueprint("profiles", __name__, abp_tags=[Tag(name="profile")])
 
 
 @profiles.get("/profile", responses={200: ProfileOut})
-def show() -> Answer:
+def show() -> ViewResult:
     """Show one's profile; it is empty until something is written into it."""
     return _shown(_fields_of(db.session.get(Profile, current_user().id)))
 
 
 @profiles.put("/profile", responses={200: ProfileOut})
 @profiles.patch("/profile", responses={200: ProfileOut})
-def change(body: ProfileChange) -> Answer:
+def change(body: ProfileChange) -> ViewResult:
     """Change one's profile; what is not sent stays as it is."""
     try:
         return _changed(body)

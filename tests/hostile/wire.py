@@ -14,7 +14,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 CONTINUATION = 0
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
@@ -67,16 +67,16 @@ class Reader:
         self._client = client
         self._there = bytearray()
 
-    def answer(self, method: str = "GET") -> Answer:
+    def answer(self, method: str = "GET") -> Response:
         """:raise ConnectionError: the connection ends before the answer does."""
         first, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines)}
         status = int(first.split()[1])
         if method == "HEAD" or status in (101, 204, 304):
-            return Answer(status, headers, b"")
+            return Response(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":
-            return Answer(status, headers, b"".join(self._chunks()))
-        return Answer(status, headers, self.exactly(int(headers.get("content-length", 0))))
+            return Response(status, headers, b"".join(self._chunks()))
+        return Response(status, headers, self.exactly(int(headers.get("content-length", 0))))
 
     def exactly(self, size: int) -> bytes:
         while len(self._there) < size:
@@ -103,7 +103,7 @@ class Reader:
         self._there += data
 
 
-def ask(client: socket.socket, data: bytes, method: str = "GET") -> Answer:
+def ask(client: socket.socket, data: bytes, method: str = "GET") -> Response:
     client.sendall(data)
     return Reader(client).answer(method)
 

@@ -44,7 +44,7 @@ MOST_QUERY_BYTES = 8190  # as gunicorn has it, at most
 # Control characters that JSON writes with six bytes, unlike line ends.
 _CONTROL = re.compile(rb"\\u00(?:0[0-7bBeEfF]|1[0-9a-fA-F])")
 
-Answer = BaseModel | Response | tuple[BaseModel | str, int] | tuple[BaseModel | str, int, dict[str, str]]
+ViewResult = BaseModel | Response | tuple[BaseModel | str, int] | tuple[BaseModel | str, int, dict[str, str]]
 """What a view returns; Flask's own ResponseReturnValue cannot be read at run time, and flask-openapi3 does so."""
 
 _REASONS = {

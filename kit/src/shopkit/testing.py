@@ -20,7 +20,8 @@ from requests.models import PreparedRequest
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-Answer = tuple[int, object]
+StatusAndBody = tuple[int, object]
+MakeResponse = Callable[[PreparedRequest], StatusAndBody]
 
 _refusals: list[str] = []  # of all networks in this process, so that none can be forgotten
 
@@ -30,7 +31,7 @@ class Network(BaseAdapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._answers: dict[tuple[str, str], Answer | Exception | Callable[[PreparedRequest], Answer]] = {}
+        self._answers: dict[tuple[str, str], StatusAndBody | Exception | MakeResponse] = {}
         self.calls: list[tuple[str, str]] = []
         self.requests: list[PreparedRequest] = []
 
@@ -41,7 +42,7 @@ class Network(BaseAdapter):
         body: object = None,
         status: int = 200,
         *,
-        answer: Callable[[PreparedRequest], Answer] | None = None,
+        answer: MakeResponse | None = None,
     ) -> None:
         """Answer `method path` with this, or with what `answer` makes of the request; `*` in a path is one segment."""
         self._answers[method, path] = answer or (status, body)

@@ -7,13 +7,13 @@ from checkout.schemas import NewOrder
 from orders.schemas import OrderOut, order_for
 from shopkit.auth import current_user
 from shopkit.idempotency import REPLAYED, takes_key
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 
 
 def add_check_out(api: APIBlueprint, checkout: Checkout) -> None:
     @api.post("/orders", responses={201: OrderOut})
     @takes_key
-    def check_out(body: NewOrder) -> Answer:
+    def check_out(body: NewOrder) -> ViewResult:
         """Buy what is in the cart; with an Idempotency-Key a repeated request buys once."""
         buyer = current_user()
         order, is_replay = checkout.place_order(buyer, body)

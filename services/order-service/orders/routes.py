@@ -17,7 +17,7 @@ from shopkit.auth import User, current_user
 from shopkit.database import fetch_or_404
 from shopkit.errors import NotAllowed
 from shopkit.paging import page_of
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import commit_and_show
 
 Cancel = Callable[[Order, str, str], None]
@@ -26,7 +26,7 @@ Cancel = Callable[[Order, str, str], None]
 
 def add_orders(api: APIBlueprint, cancel_order: Cancel) -> None:
     @api.get("/orders", responses={200: Orders})
-    def index(query: OrderQuery) -> Answer:
+    def index(query: OrderQuery) -> ViewResult:
         """List one's orders, newest first; staff sees everybody's."""
         viewer = current_user()
         wanted = _wanted(query, viewer)
@@ -34,12 +34,12 @@ def add_orders(api: APIBlueprint, cancel_order: Cancel) -> None:
             return page_of(wanted, query, order_for(viewer), within=with_items)
 
     @api.get("/orders/<int:order_id>", responses={200: OrderOut})
-    def show(path: OrderPath) -> Answer:
+    def show(path: OrderPath) -> ViewResult:
         """Show an order."""
         return order_for(current_user()).model_validate(_order(path.order_id))
 
     @api.put("/orders/<int:order_id>", responses={200: OrderOut})
-    def change_status(path: OrderPath, body: StatusChange) -> Answer:
+    def change_status(path: OrderPath, body: StatusChange) -> ViewResult:
         """Move an order on; a customer may only cancel."""
         order, shown_as = _order(path.order_id), order_for(current_user())
         body.refuse_changes_of(shown_as.model_validate(order))
@@ -51,12 +51,12 @@ def add_orders(api: APIBlueprint, cancel_order: Cancel) -> None:
 
 def add_cancelling(api: APIBlueprint, cancel_order: Cancel) -> None:
     @api.delete("/orders/<int:order_id>/cancel", responses={200: OrderOut})
-    def cancel(path: OrderPath) -> Answer:
+    def cancel(path: OrderPath) -> ViewResult:
         """Cancel an order: the money is given back, and what was bought can be bought again. It can be repeated."""
         return _cancelled(_order(path.order_id), cancel_order)
 
     @api.post("/orders/<int:order_id>/cancel", responses={200: OrderOut})
-    def cancel_by_post(path: OrderPath) -> Answer:
+    def cancel_by_post(path: OrderPath) -> ViewResult:
         """Cancel an order, for clients that cannot DELETE."""
         return _cancelled(_order(path.order_id), cancel_order)
 

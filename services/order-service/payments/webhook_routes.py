@@ -13,7 +13,7 @@ from models import db
 from payments.models import StripeEvent, StripePayment
 from shopkit.auth import public
 from shopkit.errors import BadRequest
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import reading
 
 PAYMENT_EVENTS = frozenset({"payment_intent.succeeded", "payment_intent.payment_failed", "charge.refunded"})
@@ -31,7 +31,7 @@ def webhooks(secret: str, on_payment_event: OnPaymentEvent) -> APIBlueprint:
 
     @api.post("/webhooks/stripe", responses={200: None})
     @public
-    def stripe_event() -> Answer:
+    def stripe_event() -> ViewResult:
         """Take an event of Stripe's, whose signature shows that it is."""
         event = _verified(secret)
         key = _key_of(event) if event.type in PAYMENT_EVENTS else None

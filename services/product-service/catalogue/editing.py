@@ -13,7 +13,7 @@ from models import db
 from shopkit.auth import ADMIN, User, current_user, only
 from shopkit.database import now
 from shopkit.idempotency import idempotent
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import commit_and_show, flush_and_show
 
 SetStock = Callable[[Product, int, str, User], None]
@@ -24,7 +24,7 @@ def add_editing(api: APIBlueprint, set_stock: SetStock) -> None:
     @api.post("/products", responses={201: ProductOut})
     @only(ADMIN)
     @idempotent
-    def add_product(body: NewProduct) -> Answer:
+    def add_product(body: NewProduct) -> ViewResult:
         """Add a product."""
         product = new_product(**body.model_dump(exclude={"stock"}))
         set_stock(product, body.stock, "opening stock", current_user())
@@ -33,7 +33,7 @@ def add_editing(api: APIBlueprint, set_stock: SetStock) -> None:
     @api.put("/products/<int:product_id>", responses={200: ProductOut})
     @api.patch("/products/<int:product_id>", responses={200: ProductOut})
     @only(ADMIN)
-    def change_product(path: ProductPath, header: ProductHeaders, body: ProductChange) -> Answer:
+    def change_product(path: ProductPath, header: ProductHeaders, body: ProductChange) -> ViewResult:
         """Change a product; what is not sent stays, and `stock` is what can be bought.
 
         With `If-Match` only the copy that it names is changed, otherwise it is a 412. A whole form needs it to set another
@@ -53,7 +53,7 @@ def add_editing(api: APIBlueprint, set_stock: SetStock) -> None:
 
     @api.delete("/products/<int:product_id>", responses={204: None})
     @only(ADMIN)
-    def remove_product(path: ProductPath) -> Answer:
+    def remove_product(path: ProductPath) -> ViewResult:
         """Stop selling a product."""
         locked_product(path.product_id).archived_at = now()
         db.session.commit()

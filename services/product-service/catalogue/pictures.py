@@ -7,7 +7,7 @@ from flask_openapi3 import APIBlueprint
 
 from catalogue.schemas import PicturePath
 from shopkit.auth import public
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 
 FOLDER = Path(__file__).parents[1] / "images"
 DAY = 24 * 60 * 60
@@ -21,7 +21,7 @@ HEADERS = {
 def add_pictures(api: APIBlueprint) -> None:
     @api.get("/images/<file>", responses={200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}}})
     @public
-    def show_picture(path: PicturePath) -> Answer:
+    def show_picture(path: PicturePath) -> ViewResult:
         """Show a product's picture."""
         picture = send_from_directory(FOLDER, path.file, mimetype="image/svg+xml", max_age=DAY)
         picture.headers.update(HEADERS)

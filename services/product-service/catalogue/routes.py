@@ -27,7 +27,7 @@ from shopkit.auth import public
 from shopkit.database import fetch_or_404
 from shopkit.errors import NotFound
 from shopkit.paging import Page, page_of
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.slots import Slots
 
 
@@ -46,7 +46,7 @@ def product_routes(searching: Slots, set_stock: SetStock) -> APIBlueprint:
 def add_listing(api: APIBlueprint, searching: Slots) -> None:
     @api.get("/products", responses={200: Products})
     @public
-    def list_products(query: ProductQuery) -> Answer:
+    def list_products(query: ProductQuery) -> ViewResult:
         """List products, in the order of their ids unless `sort` says otherwise.
 
         `in_stock=false` lists what is sold out; products without a review come last by rating, and meet no `min_rating`.
@@ -56,7 +56,7 @@ def add_listing(api: APIBlueprint, searching: Slots) -> None:
 
     @api.get("/products/<int:product_id>", responses={200: ProductOut})
     @public
-    def show_product(path: ProductPath) -> Answer:
+    def show_product(path: ProductPath) -> ViewResult:
         """Show a product; its `ETag` names this copy of it."""
         product = fetch_or_404(Product, path.product_id, archived_at=None)
         response = with_etag(ProductOut.model_validate(product))
@@ -65,14 +65,14 @@ def add_listing(api: APIBlueprint, searching: Slots) -> None:
 
     @api.get("/search", responses={200: Products})
     @public
-    def search(query: SearchQuery) -> Answer:
+    def search(query: SearchQuery) -> ViewResult:
         """Find products whose name, description or category contains every word."""
         with searching:
             return page_of(on_sale().where(*with_words(query.q)).order_by(Product.id), query, ProductOut)
 
     @api.get("/categories", responses={200: Categories})
     @public
-    def list_categories() -> Answer:
+    def list_categories() -> ViewResult:
         """List the categories and how many products each has."""
         counted = (
             sa.select(Product.category.label("name"), sa.func.count().label("product_count"))
@@ -84,7 +84,7 @@ def add_listing(api: APIBlueprint, searching: Slots) -> None:
 
     @api.get("/categories/<category>", responses={200: Products})
     @public
-    def list_category(path: CategoryPath, query: Page) -> Answer:
+    def list_category(path: CategoryPath, query: Page) -> ViewResult:
         """List the products of a category."""
         of_category = on_sale().where(Product.category == path.category).order_by(Product.id)
         if db.session.scalar(of_category.limit(1)) is None:

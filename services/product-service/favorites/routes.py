@@ -14,7 +14,7 @@ from shopkit.auth import current_user
 from shopkit.database import fetch_or_404
 from shopkit.errors import NotFound
 from shopkit.paging import Page, page_of
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import commit_and_show
 
 MOST = 1000
@@ -23,14 +23,14 @@ favorites = APIBlueprint("favorites", __name__, abp_tags=[Tag(name="favorites")]
 
 
 @favorites.get("/favorites", responses={200: Products})
-def list_favorites(query: Page) -> Answer:
+def list_favorites(query: Page) -> ViewResult:
     """List one's favorite products, newest first."""
     own = on_sale().join(Favorite).where(Favorite.user_id == current_user().id).order_by(Favorite.id.desc())
     return page_of(own, query, ProductOut)
 
 
 @favorites.post("/favorites", responses={200: ProductOut, 201: ProductOut})
-def add_favorite(body: NewFavorite) -> Answer:
+def add_favorite(body: NewFavorite) -> ViewResult:
     """Make a product one's favorite; 200 if it is already."""
     favorite = {"user_id": current_user().id, "product_id": body.product_id}
     quotas.hold(Favorite, favorite["user_id"])
@@ -43,7 +43,7 @@ def add_favorite(body: NewFavorite) -> Answer:
 
 
 @favorites.delete("/favorites/<int:product_id>", responses={204: None})
-def remove_favorite(path: ProductPath) -> Answer:
+def remove_favorite(path: ProductPath) -> ViewResult:
     """Make a product no favorite any more."""
     own = sa.delete(Favorite).where(Favorite.user_id == current_user().id, Favorite.product_id == path.product_id)
     if db.session.scalar(own.returning(Favorite.id)) is None:

@@ -12,7 +12,7 @@ from reviews.writing import put_review
 from shopkit.auth import current_user, public
 from shopkit.database import fetch_or_404
 from shopkit.paging import Page, page_of
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 from shopkit.transactions import commit_and_show
 
 reviews = APIBlueprint("reviews", __name__, abp_tags=[Tag(name="reviews")])
@@ -20,7 +20,7 @@ reviews = APIBlueprint("reviews", __name__, abp_tags=[Tag(name="reviews")])
 
 @reviews.get("/products/<int:product_id>/reviews", responses={200: Reviews})
 @public
-def list_reviews(path: ProductPath, query: Page) -> Answer:
+def list_reviews(path: ProductPath, query: Page) -> ViewResult:
     """List what customers say of a product, newest first."""
     product = fetch_or_404(Product, path.product_id, archived_at=None)
     newest_first = sa.select(Review).filter_by(product_id=product.id).order_by(Review.id.desc())
@@ -28,7 +28,7 @@ def list_reviews(path: ProductPath, query: Page) -> Answer:
 
 
 @reviews.post("/products/<int:product_id>/reviews", responses={200: ReviewOut, 201: ReviewOut})
-def write_review(path: ProductPath, body: NewReview) -> Answer:
+def write_review(path: ProductPath, body: NewReview) -> ViewResult:
     """Review a product; a second review replaces the first (200)."""
     user = current_user()
     product = locked_product(path.product_id)

@@ -9,7 +9,7 @@ from shopkit.events.inbox import receive
 from shopkit.events.outbox import Send
 from shopkit.events.types import Message
 from shopkit.http_client import ServiceClient
-from shopkit.service import Answer
+from shopkit.service import ViewResult
 
 PATH = "/internal/events"
 
@@ -17,7 +17,7 @@ api = APIBlueprint("events", __name__, abp_tags=[Tag(name="events")])
 
 
 @api.post(PATH, responses={204: None})
-def receive_event(body: Message) -> Answer:
+def receive_event(body: Message) -> ViewResult:
     """Receive an event; the same one again changes nothing. Internal: the gateway does not route it."""
     receive(body)
     return "", 204
