@@ -18,6 +18,10 @@ x-service: &service
   logging: {driver: json-file, options: {max-size: 10m, max-file: "4"}}
   environment:
     GATEWAY_ADDRESS: ${GATEWAY_ADDRESS:-127.0.0.1}
+    # Memory that a crowd needed goes back to the system, as services.sh has it.
+    MALLOC_ARENA_MAX: "1"
+    MALLOC_MMAP_THRESHOLD_: "131072"
+    MALLOC_TRIM_THRESHOLD_: "131072"
 """
 
 
