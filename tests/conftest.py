@@ -65,10 +65,11 @@ def apps_on(running_from, environment):
     def apps_on(uri_of):
         made, patch = [], pytest.MonkeyPatch()
 
-        def make_app(folder, adapter):
+        def make_app(folder, adapter, **changed):
             with running_from(folder):
                 name = folder.rpartition("/")[2]
-                settings = import_module("settings").Settings.from_env({**environment, "DATABASE_URI": uri_of(name)})
+                environ = {**environment, "DATABASE_URI": uri_of(name), **changed}
+                settings = import_module("settings").Settings.from_env(environ)
                 app = import_module("app").create_app(settings, adapter)
                 if folder.startswith("services/"):
                     models = import_module("models")

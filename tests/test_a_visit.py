@@ -124,10 +124,11 @@ def test_signing_out_holds_at_once_everywhere(carol):
     assert [carol("GET", path).status_code for path in paths] == [401] * len(paths)
 
 
-def test_checkouts_go_on_when_the_key_that_signs_tokens_is_another(carol):
+def test_checkouts_go_on_when_the_key_that_signs_tokens_is_another(carol, make_app):
     assert _buy(carol).status_code == 201
 
-    carol.wiring.apps[5001].config["JWT_SECRET_KEY"] = "another key, which is long enough for HS256 as well"
+    another = "another key, which is long enough for HS256 as well"
+    carol.wiring.apps[5001] = make_app("services/auth-service", carol.wiring, JWT_SECRET_KEY=another)
     carol.sign_in("carol", "correct horse")
 
     assert _buy(carol).status_code == 201

@@ -10,6 +10,7 @@ from flask_cors.core import get_cors_headers, get_cors_options
 from werkzeug import Request
 
 from shopkit.errors import NotAllowed
+from shopkit.headers import MAX_LENGTH
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ANY = "*"
@@ -44,7 +45,10 @@ class Origins:
 
     def cors_headers(self, request: Request) -> list[tuple[str, str]]:
         """What an answer to this request says to browsers."""
-        if "HTTP_ORIGIN" not in request.environ:
+        asked = request.environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+        if (
+            "HTTP_ORIGIN" not in request.environ or len(asked) > MAX_LENGTH
+        ):  # which is refused, and dear to look through
             return []
         for options in self._options:
             if allowed := get_cors_headers(options, request.headers, request.method):

@@ -15,6 +15,7 @@ from limits.soft_dependency import PAUSE_SECONDS
 from routing import find_route
 from shopkit import errors
 from shopkit.errors import UpstreamTimeout
+from shopkit.testing import cpu_seconds
 
 HERE, THERE = "198.51.100.1", "198.51.100.2"
 
@@ -329,10 +330,9 @@ def test_a_chunked_body_hides_the_account_too(gateway):
 
 
 def test_a_name_that_would_take_long_to_normalise_does_not(gateway):
-    begin = time.process_time()
-    gateway.sign_in("a" + "\u0315\u0300" * 10_000)
+    name = "a" + "\u0315\u0300" * 10_000
 
-    assert time.process_time() - begin < 0.1
+    assert cpu_seconds(lambda: gateway.sign_in(name), 0.1) < 0.1
 
 
 def test_the_body_is_still_there_for_the_service(gateway):

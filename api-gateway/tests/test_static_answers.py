@@ -1,7 +1,6 @@
 """Documents and Swagger UI's files: made once, compressed once, and not sent to who has them."""
 
 import gzip
-import time
 from hashlib import sha256
 
 import pytest
@@ -10,6 +9,7 @@ from flask import Flask, request
 from pages import static_answers
 from pages.static_answers import StaticAnswer, StaticFiles, accepts_gzip, is_known
 from shopkit.errors import NotFound
+from shopkit.testing import cpu_seconds
 
 BODY = b"var shop = 1;\n" * 1000
 NOISE = b"".join(sha256(bytes([each])).digest() for each in range(128))
@@ -122,11 +122,8 @@ def test_compression_is_used_only_where_it_is_accepted(accepted, is_accepted):
 @pytest.mark.parametrize("long", [" ", ",", '"', "W/", "gzip,", ";q=0", "*;"])
 def test_long_headers_cost_nothing(long):
     text = long * (8190 // len(long))
-    begin = time.process_time()
-    accepts_gzip(text)
-    is_known('"x"', text)
 
-    assert time.process_time() - begin < 0.01
+    assert cpu_seconds(lambda: (accepts_gzip(text), is_known('"x"', text)), 0.01) < 0.01
 
 
 def test_a_file_is_read_and_compressed_when_it_is_asked_for_and_once(tmp_path, monkeypatch):
