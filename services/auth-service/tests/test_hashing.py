@@ -151,7 +151,7 @@ def test_who_waits_for_a_hash_holds_no_connection_to_the_database(seeded, gate):
     answers = []
     people = [_sign_in(seeded, answers) for _ in range(hashing.AT_ONCE + hashing.PLACES)]
     for _ in range(LONG * 1000):
-        if len(hashing._slots._turns) == hashing.PLACES and gate.inside == hashing.AT_ONCE:
+        if hashing._slots.waiting == hashing.PLACES and gate.inside == hashing.AT_ONCE:
             break
         people[0].join(0.001)
 
