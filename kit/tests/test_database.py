@@ -1,6 +1,8 @@
 import os
 import resource
+import sqlite3
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -76,6 +78,64 @@ def test_writers_who_read_first_lose_no_update(sqlite, app, notes_db, note):
 
     with app.app_context():
         assert notes_db.session.get(note, 1).text == "100"
+
+
+def test_who_has_waited_to_write_is_not_overtaken_by_who_comes_later(sqlite, app, notes_db, note):
+    """SQLite asks for its lock at once, and then ever less often: the later one would mostly be lucky."""
+    written = []
+
+    def write(name):
+        with app.app_context():
+            notes_db.session.add(note(user_id=1, text=name))
+            notes_db.session.commit()
+        written.append(name)
+
+    for _ in range(3):
+        with app.app_context():
+            notes_db.session.add(note(user_id=1, text="long"))
+            notes_db.session.flush()
+            early, late = (threading.Thread(target=write, args=(name,)) for name in ("early", "late"))
+            early.start()
+            time.sleep(0.55)  # just after it has asked
+            late.start()
+            time.sleep(0.02)
+            notes_db.session.commit()
+            early.join()
+            late.join()
+
+    assert written == ["early", "late"] * 3
+
+
+def test_who_could_not_begin_to_write_keeps_nobody_else_from_it(sqlite, app, notes_db, note, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
+    with app.app_context():
+        file = notes_db.engine.url.database
+        notes_db.engine.dispose()  # connections with the usual patience
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(sa.exc.OperationalError):
+                notes_db.session.scalar(sa.select(note))
+            notes_db.session.rollback()
+        other.close()
+
+        notes_db.session.add(note(user_id=1, text="x"))
+        notes_db.session.commit()
+        with notes_db.engine.connect() as connection:
+            for _ in range(2):  # transactions of one connection
+                connection.execute(sa.delete(note))
+                connection.commit()
+
+
+def test_who_waits_too_long_to_write_hears_that_the_database_is_busy(sqlite, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
+    db, app = database.new_database(), Flask("busy")
+    database.init_app(app, db, f"sqlite:///{tmp_path}/busy.db")
+
+    with app.app_context(), db.engine.connect() as writing, db.engine.connect() as waiting:
+        writing.execute(sa.text("SELECT 1"))
+        with pytest.raises(sa.exc.OperationalError):
+            waiting.execute(sa.text("SELECT 1"))
 
 
 @pytest.fixture

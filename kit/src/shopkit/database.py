@@ -2,6 +2,7 @@
 
 SQLite's recipe: WAL, so that readers never wait for the writer; `BEGIN IMMEDIATE` for whatever may write, because a
 transaction that reads first and writes later fails at once when somebody else wrote in between; foreign keys on.
+Writers of a process wait in a queue: SQLite lets whoever asks most often go first, and the others ask ever less often.
 """
 
 import os
@@ -20,8 +21,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shopkit import transactions
 from shopkit.errors import NotFound
+from shopkit.slots import Busy, Slots
 
 BUSY_TIMEOUT_MS = 5000
+_MOST_WRITERS = 1000  # that wait: as many as there are connections
+_WRITES = "writes"
 _PROBE_BYTES = 64 * 1024
 _CONSTRAINT_NAMES = {
     "pk": "pk_%(table_name)s",
@@ -191,6 +195,27 @@ def _make_sqlite_transactional(engine: sa.Engine, *, durable: bool) -> None:
         connection.isolation_level = None  # sqlite3 stops beginning transactions by itself; _begin does
         set_pragmas(connection, durable=durable)
 
+    writing = Slots(1, _MOST_WRITERS, BUSY_TIMEOUT_MS / 1000)
+
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if transactions.may_write() else "BEGIN")
+        if not transactions.may_write():
+            connection.exec_driver_sql("BEGIN")
+            return
+        if _WRITES not in connection.info:
+            _take_turn(writing)
+            connection.info[_WRITES] = True
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    def _end(_: object, record: Any) -> None:
+        if record.info.pop(_WRITES, False):
+            writing.__exit__()
+
+
+def _take_turn(writing: Slots) -> None:
+    """:raise OperationalError: as SQLite says it when others write for too long."""
+    try:
+        writing.__enter__()
+    except Busy as error:
+        raise OperationalError("BEGIN IMMEDIATE", None, error) from None
