@@ -380,6 +380,19 @@ def test_the_auth_service_says_whose_a_token_is(network):
     assert introspect("made-up") is None
 
 
+def test_a_token_that_the_auth_service_cannot_even_read_keeps_it_from_nobody_else(gateway, network):
+    """As one of nearly eight kilobytes, which just fits into a header here, and there no longer."""
+    network.on("POST", "/validate", {}, 431)
+    gateway.limits._callers._introspect = introspection(
+        UpstreamPool("auth-service", [Upstream("http://auth", 10)]), network
+    )
+
+    gateway.get(1, "y" * 8165)
+    gateway.get(1, "alice")
+
+    assert len(network.calls) == 2
+
+
 def test_an_auth_service_that_makes_no_sense_is_as_good_as_away(gateway, network):
     network.on("POST", "/validate", ["hello"])
     gateway.limits._callers._introspect = introspection(

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from shopkit import http_client
-from shopkit.errors import Conflict, NotAllowed, NotFound, NotSignedIn, UpstreamFailed, UpstreamTimeout
+from shopkit.errors import Conflict, NotAllowed, NotFound, NotSignedIn, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from shopkit.http_client import ServiceClient
 from shopkit.service_account import own_token
 
@@ -63,7 +63,15 @@ def test_an_answer_that_cannot_be_read_is_a_failure_of_the_other_service(partner
         partner.get("/thing")
 
 
-@pytest.mark.parametrize("status", [301, 400, 422, 429, 500, 503])
+@pytest.mark.parametrize("status", [413, 414, 422, 431])
+def test_what_the_other_service_would_refuse_again_is_no_sign_that_it_is_away(partner, network, status):
+    network.on("GET", "/thing", {}, status)
+
+    with pytest.raises(UpstreamRefused, match=f"The partner-service answered {status}."):
+        partner.get("/thing")
+
+
+@pytest.mark.parametrize("status", [301, 400, 429, 500, 503])
 def test_any_other_answer_is_a_failure_of_the_other_service(partner, network, status):
     network.on("GET", "/thing", {}, status)
 

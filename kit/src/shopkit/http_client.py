@@ -33,6 +33,8 @@ POOL_SIZE = 32
 
 logger = logging.getLogger(__name__)
 
+# Of what we sent, part of which may be a stranger's, as tokens are: it would be answered so again.
+_REFUSES = frozenset({413, 414, 422, 431})
 _SAME_HERE: dict[int, type[ShopError]] = {401: NotSignedIn, 403: NotAllowed, 404: NotFound, 409: Conflict}
 _OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "request_id", "error"})
 
@@ -115,7 +117,7 @@ class ServiceClient:
 
         :raise ShopError: 401, 403, 404 and 409 as the other service said them.
         :raise UpstreamTimeout: no answer in time: it may or may not have happened.
-        :raise UpstreamRefused: a 422, which it would answer again.
+        :raise UpstreamRefused: it does not take what we sent, and would not if it were sent again.
         :raise UpstreamFailed: the service is away, or answered anything else.
         """
         ours = self._own_token if token is None else None
@@ -164,7 +166,7 @@ class ServiceClient:
     def _read(self, answer: requests.Response, *, with_own_token: bool) -> Any:
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return self._json(answer, parse_float=Decimal) if answer.content else None
-        if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+        if answer.status_code in _REFUSES:
             raise UpstreamRefused(f"The {self.name} answered {answer.status_code}.")
         same = _SAME_HERE.get(answer.status_code)
         if with_own_token and same in (NotSignedIn, NotAllowed):
