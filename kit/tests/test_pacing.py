@@ -107,6 +107,14 @@ def test_strangers_of_all_addresses_give_way_to_newcomers_too(come):
     assert [bool(each.ended) for each in sessions] == [True, False, False, False, False]
 
 
+def test_a_crowd_of_strangers_gives_way_before_who_comes_alone(come):
+    alone = come("a", "10.0.0.1")
+
+    crowd = [come(f"{n}", f"10.0.0.{2 + n % 2}") for n in range(8)]
+
+    assert (alone.ended, [bool(each.ended) for each in crowd]) == (None, [True] * 5 + [False] * 3)
+
+
 def test_who_has_signed_in_gives_way_to_nobody(come):
     known = [come(f"{n}", account=n) for n in range(3)]
 

@@ -1,8 +1,9 @@
 """Who is connected by Socket.IO: how many may be, how fast they may speak, and until when they may stay.
 
-Who has connected has some seconds to sign in. Of those who have not there are only so many, and the oldest of them give
-way to newcomers; who has signed in stays. How fast one speaks is counted for an account over all its sockets, for an
-address over all its accounts, and for a socket that nobody has signed in from by itself.
+Who has connected has some seconds to sign in. Of those who have not there are only so many, and the oldest from the
+address that has most of them gives way to newcomers; who has signed in stays. How fast one speaks is counted for an
+account over all its sockets, for an address over all its accounts, and for a socket that nobody has signed in from by
+itself.
 """
 
 import math
@@ -106,7 +107,7 @@ class Attendance:
         elif is_full:
             raise TooManySockets("Too many are connected from your address; close another one.", {"Retry-After": "10"})
         elif len(self._strangers) >= self.bounds.strangers:
-            self._give_way(next(iter(self._strangers.values())))
+            self._give_way(self._first_of_crowd())
 
     def enter(self, session: Session, address: str) -> None:
         """Somebody has connected, and is yet to sign in."""
@@ -168,6 +169,11 @@ class Attendance:
             if each.ends_at <= wall_moment:
                 each.ends_at = math.inf
                 self._expired(session_id)
+
+    def _first_of_crowd(self) -> _Attendant:
+        """The oldest stranger of the address that has most of them, so that who comes alone has time to sign in."""
+        number = Counter(each.address for each in self._strangers.values())
+        return max(self._strangers.values(), key=lambda each: number[each.address])
 
     def _give_way(self, attendant: _Attendant) -> None:
         self._end(attendant, "others want to come in, and nobody has signed in here")
