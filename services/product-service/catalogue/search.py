@@ -31,8 +31,13 @@ def is_slow(query: ProductQuery) -> bool:
 
 
 def with_words(text: str) -> list[sa.ColumnElement[bool]]:
-    """That name, description or category contains each word of the text, whatever its case."""
-    return [Product.search_text.contains(word, autoescape=True) for word in text.casefold().split()]
+    """That name, description or category contains each word of the text, whatever its case.
+
+    What stands in a longer word need not be looked for: each word is a look through all products.
+    """
+    words = set(text.casefold().split())
+    longest = [each for each in words if not any(each in other for other in words - {each})]
+    return [Product.search_text.contains(word, autoescape=True) for word in sorted(longest)]
 
 
 def matching(query: ProductQuery) -> sa.Select[Product]:

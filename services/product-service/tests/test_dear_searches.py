@@ -163,3 +163,11 @@ def test_what_a_booking_costs_does_not_grow_with_what_else_is_booked(app, client
     few, many = (calls(n, f"00000000-0000-0000-0000-0000000000{n}") for n in (33, 99))
 
     assert many < 3.3 * few
+
+
+def test_a_word_that_is_said_again_or_within_another_is_not_looked_for_twice(app):
+    """Thirty words that every product ends with took 0.15 s for ten thousand products."""
+    from catalogue.search import with_words
+
+    assert len(with_words("Lamp lamp lam la a LAMP")) == 1
+    assert len(with_words("lamp table")) == 2
