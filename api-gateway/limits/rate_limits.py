@@ -144,11 +144,15 @@ class RateLimits:
         return (REQUESTS, who, self._rates.requests), (ADDRESS, address, self._rates.address)
 
     def _sign_in_limits(self, request: Request, address: str, path: str) -> Sequence[Limit]:
+        names = SIGN_IN_PATHS[path]
+        guesses = (SIGN_IN_ADDRESS, address, self._rates.sign_in_address)
+        others = (REQUESTS, address, self._rates.requests)
         # Not by account alone: somebody who tries passwords from elsewhere would lock its owner out. Only the auth
         # service knows which name and e-mail address are one account; who uses both has twice the rate.
         return (
-            (SIGN_IN, f"{address} {_account(request, SIGN_IN_PATHS[path])}", self._rates.sign_in),
-            (SIGN_IN_ADDRESS, address, self._rates.sign_in_address),
+            (SIGN_IN, f"{address} {_account(request, names)}", self._rates.sign_in),
+            # Refreshing guesses nothing: whoever tries passwords at this address must not sign its neighbours out.
+            guesses if names else others,
             (REGISTRATION, address, self._rates.registration if path == REGISTER else None),
             (ADDRESS, address, self._rates.address),
         )

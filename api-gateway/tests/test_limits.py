@@ -360,6 +360,13 @@ def test_without_rates_there_is_no_limit(clock):
     assert gateway.auth.asked == []
 
 
+def test_who_tries_passwords_keeps_no_neighbour_from_refreshing(gateway):
+    tried = [gateway.sign_in(f"nobody {number}") for number in range(7)]
+
+    assert tried[-1] == 429
+    assert gateway("/refresh", "neighbour", json={}).status_code == 200
+
+
 def test_decisions_are_counted(gateway):
     gateway.get(4)
     for _ in range(3):
