@@ -9,8 +9,6 @@ from shopkit.errors import TooManyRequests
 WAIT_SECONDS = 2.0
 MAX_WAITING = 100  # requests of one address for one service
 FEW = 4  # requests in progress, as a page of a shop may ask for at once
-# The share of a service's slots that an address leaves to others with its second request in progress, and beyond a few.
-WITH_A_SECOND, WITH_MANY = 1 / 8, 1 / 4
 
 Key = tuple[str, str]
 """A service, and an address."""
@@ -50,7 +48,7 @@ class ConcurrencyLimit:
                 queue = self._queues[key] = _Queue()
             if queue.in_progress < self._most[service]:
                 queue.in_progress += 1
-                return Permit(self, key, _left_to_others(queue.in_progress))
+                return Permit(self, key, address_is_busy=queue.in_progress > FEW)
             if len(queue.waiting) >= MAX_WAITING:
                 raise _too_many()
             turn = Event()
@@ -66,7 +64,7 @@ class ConcurrencyLimit:
             raise
         if self._leave(queue, turn):
             raise _too_many()
-        return Permit(self, key, WITH_MANY)
+        return Permit(self, key, address_is_busy=True)
 
     def _leave(self, queue: _Queue, turn: Event) -> bool:
         """Wait no longer; False if it was one's turn."""
@@ -91,26 +89,20 @@ class ConcurrencyLimit:
 class Permit:
     """The right to have one request in progress; releasing it again does nothing.
 
-    :ivar leaves: a share of the service's slots, which is for addresses that have fewer in progress.
+    :ivar address_is_busy: the address had more than a few in progress when it was given.
     """
 
-    __slots__ = ("_key", "_limit", "leaves")
+    __slots__ = ("_key", "_limit", "address_is_busy")
 
-    def __init__(self, limit: ConcurrencyLimit, key: Key, leaves: float) -> None:
+    def __init__(self, limit: ConcurrencyLimit, key: Key, *, address_is_busy: bool) -> None:
         self._limit: ConcurrencyLimit | None = limit
         self._key = key
-        self.leaves = leaves
+        self.address_is_busy = address_is_busy
 
     def release(self) -> None:
         limit, self._limit = self._limit, None
         if limit is not None:
             limit.release(self._key)
-
-
-def _left_to_others(in_progress: int) -> float:
-    if in_progress > FEW:
-        return WITH_MANY
-    return WITH_A_SECOND if in_progress > 1 else 0.0
 
 
 def _too_many() -> TooManyRequests:
