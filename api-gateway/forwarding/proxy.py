@@ -100,10 +100,10 @@ class Proxy:
     def _send(
         self, route: Route, sending: requests.PreparedRequest, preferred: str, permit: Permit | None
     ) -> UpstreamResponse:
-        pool, is_busy = self._pools[route.service], permit is not None and permit.address_is_busy
+        pool, leaves = self._pools[route.service], permit.leaves if permit else 0.0
         failed: Slot | None = None
         while True:
-            slot = pool.take(preferred, failed, address_is_busy=is_busy, long_lived=route.is_socket_io)
+            slot = pool.take(preferred, failed, leaves=leaves, long_lived=route.is_socket_io)
             try:
                 return UpstreamResponse(route.service, self._exchange(slot, route, sending), slot, permit)
             except TRANSPORT_ERRORS as error:

@@ -49,11 +49,10 @@ class Upstream:
     def in_flight(self) -> int:
         return len(self._slots) + len(self._long_lived)
 
-    def has_room(self, *, address_is_busy: bool = False, long_lived: bool = False) -> bool:
-        """Whether another request may be in flight; an address with many in progress leaves a quarter to others."""
+    def has_room(self, *, leaves: float = 0.0, long_lived: bool = False) -> bool:
+        """Whether another request may be in flight, if it leaves such a share of the slots to others."""
         if self.breaker.is_closed:
-            kept = self._max_in_flight // 4 if address_is_busy else 0
-            return long_lived or len(self._slots) < self._max_in_flight - kept
+            return long_lived or len(self._slots) < self._max_in_flight - int(leaves * self._max_in_flight)
         return self.in_flight < (self._max_in_flight if self.breaker.trial_is_due else self.ceiling)
 
     def take(self, *, long_lived: bool = False) -> "Slot":
@@ -109,18 +108,18 @@ class UpstreamPool:
         preferred: str = "",
         avoided: Slot | None = None,
         *,
-        address_is_busy: bool = False,
+        leaves: float = 0.0,
         long_lived: bool = False,
     ) -> Slot:
         """A slot at the upstream where the fewest requests are in flight; where all are taken, wait a moment for one.
 
         :param preferred: the name of the upstream to ask if it can be asked.
         :param avoided: what has just failed, to be avoided if there is another.
-        :param address_is_busy: the address that asks has many requests in progress already.
+        :param leaves: a share of the slots, which is for others: the more an address has in progress, the more.
         :param long_lived: it is a poll or a WebSocket.
         :raise Unavailable: all are left alone, or have as many requests as they may.
         """
-        free = self._with_room(address_is_busy, long_lived)
+        free = self._with_room(leaves, long_lived)
         if not free:
             raise Unavailable(f"The {in_words(self.service)} is not available at the moment; try again.")
         if len(free) == 1:
@@ -131,12 +130,10 @@ class UpstreamPool:
             key=lambda each: (each.name != preferred, each is failed, each.in_flight, random.random()),  # noqa: S311
         ).take(long_lived=long_lived)
 
-    def _with_room(self, address_is_busy: bool, long_lived: bool) -> list[Upstream]:
+    def _with_room(self, leaves: float, long_lived: bool) -> list[Upstream]:
         """A few addresses can fill a service for a moment: others then come a little later, and not in vain."""
         for _ in range(round(WAIT_SECONDS / POLL_SECONDS)):
-            free = [
-                each for each in self.upstreams if each.has_room(address_is_busy=address_is_busy, long_lived=long_lived)
-            ]
+            free = [each for each in self.upstreams if each.has_room(leaves=leaves, long_lived=long_lived)]
             if free or not any(each.breaker.is_closed for each in self.upstreams):
                 return free
             self._sleep(POLL_SECONDS)

@@ -9,6 +9,8 @@ from shopkit.errors import TooManyRequests
 WAIT_SECONDS = 2.0
 MAX_WAITING = 100  # requests of one address for one service
 FEW = 4  # requests in progress, as a page of a shop may ask for at once
+# The share of a service's slots that an address leaves to others with its second request in progress, and beyond a few.
+WITH_A_SECOND, WITH_MANY = 1 / 8, 1 / 4
 
 Key = tuple[str, str]
 """A service, and an address."""
@@ -48,7 +50,7 @@ class ConcurrencyLimit:
                 queue = self._queues[key] = _Queue()
             if queue.in_progress < self._most[service]:
                 queue.in_progress += 1
-                return Permit(self, key, address_is_busy=queue.in_progress > FEW)
+                return Permit(self, key, _left_to_others(queue.in_progress))
             if len(queue.waiting) >= MAX_WAITING:
                 raise _too_many()
             turn = Event()
@@ -64,7 +66,7 @@ class ConcurrencyLimit:
             raise
         if self._leave(queue, turn):
             raise _too_many()
-        return Permit(self, key, address_is_busy=True)
+        return Permit(self, key, WITH_MANY)
 
     def _leave(self, queue: _Queue, turn: Event) -> bool:
         """Wait no longer; False if it was one's turn."""
@@ -89,20 +91,26 @@ class ConcurrencyLimit:
 class Permit:
     """The right to have one request in progress; releasing it again does nothing.
 
-    :ivar address_is_busy: the address had more than a few in progress when it was given.
+    :ivar leaves: a share of the service's slots, which is for addresses that have fewer in progress.
     """
 
-    __slots__ = ("_key", "_limit", "address_is_busy")
+    __slots__ = ("_key", "_limit", "leaves")
 
-    def __init__(self, limit: ConcurrencyLimit, key: Key, *, address_is_busy: bool) -> None:
+    def __init__(self, limit: ConcurrencyLimit, key: Key, leaves: float) -> None:
         self._limit: ConcurrencyLimit | None = limit
         self._key = key
-        self.address_is_busy = address_is_busy
+        self.leaves = leaves
 
     def release(self) -> None:
         limit, self._limit = self._limit, None
         if limit is not None:
             limit.release(self._key)
+
+
+def _left_to_others(in_progress: int) -> float:
+    if in_progress > FEW:
+        return WITH_MANY
+    return WITH_A_SECOND if in_progress > 1 else 0.0
 
 
 def _too_many() -> TooManyRequests:

@@ -44,13 +44,13 @@ def test_an_address_has_so_many_permits_at_each_service(impatient):
     impatient.acquire("cart", THERE)
 
 
-def test_of_an_address_that_has_more_than_a_few_in_progress_it_is_known():
+def test_the_more_an_address_has_in_progress_the_more_it_leaves_to_others():
     limit = ConcurrencyLimit({"cart": 16})
     permits = [limit.acquire("cart", HERE) for _ in range(concurrency.FEW + 1)]
     other = limit.acquire("cart", THERE)
 
-    assert [each.address_is_busy for each in permits] == [False] * concurrency.FEW + [True]
-    assert not other.address_is_busy
+    assert [each.leaves for each in permits] == [0, *[1 / 8] * (concurrency.FEW - 1), 1 / 4]
+    assert other.leaves == 0
 
 
 def test_a_permit_that_is_released_is_there_for_the_next(impatient):

@@ -230,19 +230,18 @@ def test_where_all_slots_are_taken_a_request_waits_until_one_is_free():
     assert pool.take().upstream.url == "http://a"
 
 
-def test_a_quarter_of_the_slots_is_for_addresses_that_have_few_requests_in_progress():
-    upstream = Upstream("http://a", 8)
-    pool = UpstreamPool("cart-service", [upstream], sleep=lambda _: None)
-    for _ in range(6):
-        pool.take(address_is_busy=True)
+def test_slots_are_kept_for_addresses_that_have_few_requests_in_progress_and_for_those_that_have_none():
+    pool = UpstreamPool("cart-service", [Upstream("http://a", 8)], sleep=lambda _: None)
+    for leaves, number in ((1 / 4, 6), (1 / 8, 1), (0, 1)):
+        for _ in range(number):
+            pool.take(leaves=leaves)
 
-    with pytest.raises(Unavailable):
-        pool.take(address_is_busy=True)
-    assert [pool.take().upstream.url for _ in range(2)] == ["http://a"] * 2
+        with pytest.raises(Unavailable):
+            pool.take(leaves=leaves)
 
 
 def test_an_upstream_of_one_slot_gives_it_to_anybody():
-    assert UpstreamPool("cart-service", [Upstream("http://a", 1)]).take(address_is_busy=True)
+    assert UpstreamPool("cart-service", [Upstream("http://a", 1)]).take(leaves=1 / 4)
 
 
 def test_nobody_waits_for_a_slot_for_more_than_a_second():
