@@ -12,7 +12,9 @@ from hostile.attacks import ATTACKS
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240), pytest.mark.xdist_group("hostile")]
 
 # On an idle machine these crowds still fill the product service's slots for a second now and then: a 503 for another.
-_FILLS_THE_SLOTS = pytest.mark.xfail(reason="twenty addresses can fill the slots of a service for a second")
+_FILLS_THE_SLOTS = pytest.mark.xfail(
+    strict=False, reason="twenty addresses can fill the slots of a service for a second"
+)
 
 
 @pytest.fixture
