@@ -123,7 +123,7 @@ class Settings(_Addresses):
     trusted_proxies: Count = Count(0)
     connect_timeout: PerService = field(default_factory=lambda: PerService.parse("2"))
     read_timeout: PerService = field(default_factory=lambda: PerService.parse("30,order=60"))
-    max_in_flight: PerService = field(default_factory=lambda: PerService.parse("200,customer-support=50"))
+    max_in_flight: PerService = field(default_factory=lambda: PerService.parse("200,product=64,customer-support=50"))
     max_in_flight_per_address: PerService = field(default_factory=lambda: PerService.parse("16"))
     rate_limit: Rate | None = Rate(50.0, 300)
     sign_in_rate_limit: Rate | None = Rate(2 / 60, 10)

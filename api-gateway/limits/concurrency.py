@@ -8,7 +8,7 @@ from shopkit.errors import TooManyRequests
 
 WAIT_SECONDS = 2.0
 MAX_WAITING = 100  # requests of one address for one service
-FEW = 4  # requests in progress, as a page of a shop may ask for at once
+FEW = 6  # requests in progress, as many as browsers have connections to a host
 # The share of a service's slots that an address leaves to others with its second request in progress, and beyond a few.
 WITH_A_SECOND, WITH_MANY = 1 / 8, 1 / 4
 

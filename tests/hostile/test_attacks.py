@@ -11,11 +11,6 @@ from hostile.attacks import ATTACKS
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240), pytest.mark.xdist_group("hostile")]
 
-# On an idle machine these crowds still fill the product service's slots for a second now and then: a 503 for another.
-_FILLS_THE_SLOTS = pytest.mark.xfail(
-    strict=False, reason="twenty addresses can fill the slots of a service for a second"
-)
-
 
 @pytest.fixture
 def nobody_notices(shop):
@@ -100,12 +95,11 @@ def test_heads_without_an_end_take_no_memory_for_good(nobody_notices):
     nobody_notices("unfinished_heads_of_27_kilobytes")
 
 
-@_FILLS_THE_SLOTS
+@pytest.mark.xfail(strict=False, reason="addresses with few requests each can still fill a service's slots for a second")
 def test_connections_that_are_reset_leave_nothing_behind(nobody_notices):
     nobody_notices("resets")
 
 
-@_FILLS_THE_SLOTS
 def test_who_reads_lists_slowly_takes_no_place_at_the_service(nobody_notices):
     nobody_notices("slow_readers_of_lists")
 
