@@ -13,7 +13,7 @@ from browsers.origins import METHODS, VARY, Origins, is_preflight
 from browsers.security_headers import security_headers_for
 from forwarding.headers import Headers
 from forwarding.proxy import Proxy
-from forwarding.responses import Response
+from forwarding.responses import HangUp, Response
 from forwarding.tunnel import Tunnels
 from limits.rate_limits import RateLimits
 from routing import Route, find_route
@@ -77,6 +77,8 @@ class Dispatcher:
             if request.method not in METHODS:
                 raise MethodNotAllowed(METHODS)
             response = self._forward(request, route)
+        except HangUp:
+            raise
         except Exception as error:  # the one place that turns errors into answers, here as in Flask
             response = _problem(error)
         response.headers += limits.items()

@@ -24,6 +24,7 @@ from shopkit.addresses import network
 from shopkit.errors import ShopError, UpstreamFailed, UpstreamTimeout
 from shopkit.public_url import HEADER as PUBLIC_URL
 from shopkit.public_url import is_loopback
+from shopkit.server.sockets import was_reset
 from shopkit.server.transport import SlimAdapter
 
 logger = logging.getLogger(__name__)
@@ -74,13 +75,14 @@ class Proxy:
             bodies together are as large as they may be.
         :raise UpstreamTimeout: it is too slow.
         :raise UpstreamFailed: it is away.
+        :raise HangUp: nobody waits for the answer any more.
         """
         sending = self._prepare(request, route, extra_headers)
         if route.is_socket_io:  # long polls and sockets are in progress for as long as somebody listens
-            return self._send(route, sending, _sticky_upstream(request), None)
+            return self._send(request, route, sending, None)
         permit = self._concurrency.acquire(route.service, network(request.remote_addr or ""))
         try:
-            return self._send(route, sending, "", permit)
+            return self._send(request, route, sending, permit)
         except BaseException:
             permit.release()
             raise
@@ -98,12 +100,17 @@ class Proxy:
         return sending
 
     def _send(
-        self, route: Route, sending: requests.PreparedRequest, preferred: str, permit: Permit | None
+        self, request: Request, route: Route, sending: requests.PreparedRequest, permit: Permit | None
     ) -> UpstreamResponse:
+        client = request.environ.get("gunicorn.socket")
+        preferred = _sticky_upstream(request) if route.is_socket_io else ""
         pool, leaves = self._pools[route.service], permit.leaves if permit else 0.0
         failed: Slot | None = None
         while True:
             slot = pool.take(preferred, failed, leaves=leaves, long_lived=route.is_socket_io)
+            if client is not None and was_reset(client):
+                slot.release()
+                raise HangUp
             try:
                 return UpstreamResponse(route.service, self._exchange(slot, route, sending), slot, permit)
             except TRANSPORT_ERRORS as error:

@@ -95,7 +95,6 @@ def test_heads_without_an_end_take_no_memory_for_good(nobody_notices):
     nobody_notices("unfinished_heads_of_27_kilobytes")
 
 
-@pytest.mark.xfail(strict=False, reason="many addresses can fill the slots of a service for a second")
 def test_connections_that_are_reset_leave_nothing_behind(nobody_notices):
     nobody_notices("resets")
 
