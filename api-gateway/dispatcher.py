@@ -77,7 +77,7 @@ class Dispatcher:
             if request.method not in METHODS:
                 raise MethodNotAllowed(METHODS)
             response = self._forward(request, route)
-        except HangUp:
+        except HangUp:  # nobody is there to be answered
             raise
         except Exception as error:  # the one place that turns errors into answers, here as in Flask
             response = _problem(error)
